@@ -1,0 +1,147 @@
+"""What a bundle says about itself: `configs/metadata.json`, in the MONAI bundle layout with our own keys beside it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from OrthoDiffusionLib.anatomy import Finding, Plane, Structure
+
+SCHEMA_VERSION = 1
+"""The one manifest version that this code reads; another is refused, never guessed at."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSize(_Part):
+    """Sizes of the encoders: `base_channels` and its multipliers, and the window they see (slices, rows and columns)."""
+
+    base_channels: int = Field(ge=32, multiple_of=32)
+    channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    window_slices: int = Field(default=16, ge=16)
+    window_size: int = Field(default=256, ge=32)
+
+
+class PlaneRecipe(_Part):
+    """How one plane's features are taken.
+
+    Attributes:
+        timestep: noise step of the feature extraction, 0 to 999.
+        block: the network block whose activation is the feature, such as `mid_0`.
+        encoder: weights file of the encoder, relative to the bundle.
+        segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
+        diagnosis: weights file of the pooling and the per-plane logits, or None.
+        encoder_training: how the encoder came to be, one sentence.
+    """
+
+    timestep: int = Field(ge=0, le=999)
+    block: str = Field(pattern=r"^(mid_[0-2]|input_\d+)$")
+    encoder: str
+    segmentation: str | None = None
+    diagnosis: str | None = None
+    encoder_training: str
+
+
+class Fusion(_Part):
+    """How the planes' logits become one: the MPAE gate's weights file, or None for their plain mean."""
+
+    gate: str | None = None
+
+
+class FindingCalibration(_Part):
+    """A finding's temperature (logits are divided by it) and the probability from which it is called present."""
+
+    temperature: float = Field(gt=0.0)
+    threshold: Probability
+
+
+class TrainingData(_Part):
+    """The data card: what the weights have seen."""
+
+    description: str
+    studies: int = Field(ge=0)
+    synthetic: bool
+    seeds: str
+    known_limits: tuple[str, ...]
+
+
+class Lineage(_Part):
+    """Where the weights come from."""
+
+    created_by: str
+    created_on: str
+    source: str
+    parents: tuple[str, ...] = ()
+
+
+class BundleManifest(_Part):
+    """The manifest of a bundle.
+
+    `files` lists every file of the bundle but the manifest itself, with its SHA-256; a file that is not listed, or
+    does not match, keeps the bundle from being loaded.
+    """
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str
+    title: str
+    intended_use: str = Field(min_length=1)
+    license: str
+    monai_version: str
+    joint: str
+    structures: tuple[Structure, ...]
+    findings: tuple[Finding, ...]
+    network: NetworkSize
+    planes: dict[Plane, PlaneRecipe] = Field(min_length=1)
+    fusion: Fusion = Fusion()
+    calibration: dict[str, FindingCalibration] = {}
+    training_data: TrainingData
+    lineage: Lineage
+    files: dict[str, Sha256]
+
+    @field_validator("files")
+    @classmethod
+    def _check_paths(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"the file name {name!r} leads out of the bundle")
+        return files
+
+    @model_validator(mode="after")
+    def _check_references(self) -> BundleManifest:
+        if [structure.label for structure in self.structures] != list(range(1, len(self.structures) + 1)):
+            raise ValueError("structures must be in label order from 1, without gaps")
+        for name in self.weight_files():
+            if name not in self.files:
+                raise ValueError(f"the weights file {name!r} has no hash in `files`")
+        keys = {finding.key for finding in self.findings}
+        if self.calibration and set(self.calibration) != keys:
+            raise ValueError("calibration must name each finding once")
+        return self
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Every weights file that the manifest refers to, once each, in a fixed order."""
+        names: list[str | None] = [self.fusion.gate]
+        for plane in Plane:
+            recipe = self.planes.get(plane)
+            if recipe is not None:
+                names += [recipe.encoder, recipe.segmentation, recipe.diagnosis]
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+    def segments(self, plane: Plane) -> bool:
+        """Whether the bundle can segment this plane."""
+        recipe = self.planes.get(plane)
+        return recipe is not None and recipe.segmentation is not None
+
+    def diagnoses(self, plane: Plane) -> bool:
+        """Whether the bundle can diagnose from this plane."""
+        recipe = self.planes.get(plane)
+        return recipe is not None and recipe.diagnosis is not None

@@ -1,0 +1,1 @@
+"""Inference: a study in, a result out."""
