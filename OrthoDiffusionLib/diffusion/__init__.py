@@ -1,0 +1,1 @@
+"""Diffusion: the noise schedule, noising and feature extraction."""

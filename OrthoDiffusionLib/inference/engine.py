@@ -1,0 +1,258 @@
+"""The engine: keeps a bundle's networks in memory and runs studies through them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.registry import find_bundle
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.devices import choose_device
+from OrthoDiffusionLib.inference.diagnosis import finding_records
+from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
+from OrthoDiffusionLib.inference.model import LoadedModel, load_model
+from OrthoDiffusionLib.inference.plane_pass import plane_logits, plane_scores
+from OrthoDiffusionLib.inference.provenance import provenance
+from OrthoDiffusionLib.inference.request import StudyRequest
+from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
+from OrthoDiffusionLib.inference.result_folder import (
+    FINDINGS_FILE,
+    result_folder,
+    write_findings_table,
+    write_result,
+)
+from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
+from OrthoDiffusionLib.inference.watch import Watch
+from OrthoDiffusionLib.volumes.resampling import fused_grid
+from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
+from OrthoDiffusionLib.volumes.writing import write_labels
+
+FUSED_LABELS_FILE = "labels_fused.nii.gz"
+SEGMENTATION_FILE = "segmentation.seg.nrrd"
+
+
+@dataclass
+class PlaneLabels:
+    """A plane's label map and confidence (percent) on its volume's own grid."""
+
+    labels: npt.NDArray[np.int16]
+    confidence: npt.NDArray[np.uint8]
+
+
+@dataclass
+class _Findings:
+    records: tuple[FindingRecord, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+class Engine:
+    """Runs studies; the networks of the last bundle stay loaded.
+
+    Memory: beside the networks, a run holds each plane's class probabilities at the network's resolution (classes x
+    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256) and works on label grids in slabs of
+    `grids.SLAB_VOXELS`; `make demo` prints the peak of the whole process.
+    """
+
+    def __init__(self) -> None:
+        self._model: LoadedModel | None = None
+
+    def load(self, bundle: str | None, device: str = "auto") -> LoadedModel:
+        """Load a bundle, or keep it where its manifest has not changed since it was loaded.
+
+        Raises:
+            OrthoDiffusionError: what `find_bundle`, `open_bundle` and `choose_device` raise.
+        """
+        opened = open_bundle(find_bundle(bundle))
+        wanted = choose_device(device)
+        kept = self._model
+        if kept is None or kept.bundle.manifest_sha256 != opened.manifest_sha256 or kept.device != wanted:
+            self._model = None
+            self._model = load_model(opened, wanted)
+        assert self._model is not None
+        return self._model
+
+    def run(self, request: StudyRequest, watch: Watch) -> Path:
+        """Run one study and write its result.
+
+        Args:
+            request: what to run, and where the result goes.
+            watch: told of the progress; asked in every layer of the networks whether to go on.
+
+        Returns:
+            the output folder.
+
+        Raises:
+            OrthoDiffusionError: with a sentence for the person; nothing has been written then.
+        """
+        if not (request.segment or request.diagnose):
+            raise OrthoDiffusionError(
+                ErrorKind.NOTHING_TO_DO,
+                "Neither segmentation nor diagnosis was asked for.",
+                "Leave out one of the two options.",
+            )
+        clock = _Clock()
+        watch.progress("load", 0.0, "Checking and loading the bundle")
+        model = self.load(request.bundle, request.device)
+        clock.lap("load")
+        watch.progress("read", 0.05, "Reading the study")
+        study = assemble_study(request)
+        clock.lap("read")
+        watch.check()
+        try:
+            with torch.inference_mode(), model.watched(watch.check):
+                scores = _segment(model, study, request, watch)
+                clock.lap("segment")
+                findings = _diagnose(model, study, request, watch)
+                clock.lap("diagnose")
+        except torch.OutOfMemoryError as error:
+            raise OrthoDiffusionError(
+                ErrorKind.OUT_OF_MEMORY,
+                "The device has too little memory for this bundle.",
+                "Close other programs that use it, or run on the CPU.",
+                detail=str(error),
+            ) from error
+        watch.progress("write", 0.7, "Placing the labels on the volumes' own grids")
+        with result_folder(request.output) as folder:
+            self._write(folder, model, study, scores, findings, request, watch, clock)
+            watch.check()
+        watch.progress("write", 1.0, "Done")
+        return request.output
+
+    def _write(
+        self,
+        folder: Path,
+        model: LoadedModel,
+        study: Study,
+        scores: Mapping[Plane, ScoreVolume],
+        findings: _Findings,
+        request: StudyRequest,
+        watch: Watch,
+        clock: _Clock,
+    ) -> None:
+        manifest = model.bundle.manifest
+        records = []
+        for index, (plane, series) in enumerate(study.series.items()):
+            watch.progress("write", 0.7 + 0.15 * index / len(study.series), f"Writing the {plane.value} label map")
+            placed = None
+            if plane in scores:
+                volume = series.volume
+                placed = PlaneLabels(*label_grid([scores[plane]], volume.affine, volume.shape, watch.check))
+            records.append(self._series_record(folder, model, plane, series, placed))
+        fused_name = segmentation_name = None
+        if scores:
+            watch.progress("write", 0.85, "Fusing the planes")
+            affine, shape = fused_grid([study.series[plane].volume for plane in scores])
+            fused, _ = label_grid(list(scores.values()), affine, shape, watch.check)
+            fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
+            write_labels(folder / fused_name, fused, affine)
+            region = load_joint(manifest.joint).region
+            write_segmentation_nrrd(folder / segmentation_name, fused, affine, manifest.structures, region)
+        if findings.records:
+            write_findings_table(folder / FINDINGS_FILE, findings.records)
+        clock.lap("write")
+        write_result(
+            folder,
+            Result(
+                joint=manifest.joint,
+                not_assessed=study.not_assessed,
+                series=tuple(records),
+                labels_fused=fused_name,
+                segmentation=segmentation_name,
+                structures=manifest.structures,
+                findings=findings.records,
+                warnings=(*study.warnings, *findings.warnings),
+                notice=manifest.intended_use,
+                provenance=provenance(model, request.seed, clock.started, clock.seconds),
+            ),
+        )
+
+    @staticmethod
+    def _series_record(
+        folder: Path, model: LoadedModel, plane: Plane, series: StudySeries, placed: PlaneLabels | None
+    ) -> SeriesRecord:
+        volume = series.volume
+        labels_name = confidence_name = None
+        volumes_ml: dict[str, float] = {}
+        if placed is not None:
+            labels_name, confidence_name = f"labels_{plane.value}.nii.gz", f"confidence_{plane.value}.nii.gz"
+            write_labels(folder / labels_name, placed.labels, volume.affine)
+            write_labels(folder / confidence_name, placed.confidence, volume.affine)
+            voxel_ml = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000.0
+            counts = np.bincount(placed.labels.ravel(), minlength=len(model.bundle.manifest.structures) + 1)
+            volumes_ml = {
+                structure.key: round(float(counts[structure.label]) * voxel_ml, 4)
+                for structure in model.bundle.manifest.structures
+            }
+        return SeriesRecord(
+            plane=plane,
+            name=volume.source.name,
+            series_uid=volume.source.series_uid,
+            study_uid=volume.source.study_uid,
+            shape=volume.shape,
+            spacing=volume.spacing,
+            affine=tuple(tuple(float(value) for value in row) for row in volume.affine),
+            reformatted_from=series.reformatted_from,
+            labels=labels_name,
+            confidence=confidence_name,
+            volumes_ml=volumes_ml,
+        )
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+def _segment(model: LoadedModel, study: Study, request: StudyRequest, watch: Watch) -> dict[Plane, ScoreVolume]:
+    planes = [plane for plane in study.series if request.segment and model.bundle.manifest.segments(plane)]
+    if request.segment and not planes:
+        raise OrthoDiffusionError(
+            ErrorKind.NOTHING_TO_DO,
+            "This bundle cannot segment any of the planes given.",
+            "Choose a bundle with a segmentation decoder, or leave segmentation out.",
+        )
+    scores = {}
+    for index, plane in enumerate(planes):
+        base, share = 0.1 + 0.5 * index / len(planes), 0.5 / len(planes)
+
+        def tell(fraction: float, plane: Plane = plane, base: float = base, share: float = share) -> None:
+            watch.progress("segment", base + share * fraction, f"Segmenting the {plane.value} plane")
+
+        scores[plane] = plane_scores(model.planes[plane], study.series[plane].stack, request.seed, tell)
+    return scores
+
+
+def _diagnose(model: LoadedModel, study: Study, request: StudyRequest, watch: Watch) -> _Findings:
+    planes = [plane for plane in study.series if request.diagnose and model.bundle.manifest.diagnoses(plane)]
+    if not request.diagnose:
+        return _Findings()
+    if not planes:
+        raise OrthoDiffusionError(
+            ErrorKind.NOTHING_TO_DO,
+            "This bundle cannot diagnose from any of the planes given.",
+            "Choose a bundle with a diagnosis head, or leave diagnosis out.",
+        )
+    logits = {}
+    for index, plane in enumerate(planes):
+        watch.progress("diagnose", 0.6 + 0.1 * index / len(planes), f"Diagnosing from the {plane.value} plane")
+        logits[plane] = plane_logits(model.planes[plane], study.series[plane].stack, request.seed)
+    findings = _Findings(finding_records(model.bundle.manifest, logits, model.plane_weights(logits)))
+    if missing := study.not_assessed:
+        findings.warnings.append(f"Not assessed by: {', '.join(plane.value for plane in missing)}.")
+    return findings

@@ -1,0 +1,116 @@
+"""From the network's class scores to labels on a grid of the person's, placed by affines alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+SLAB_VOXELS = 2_000_000
+"""Voxels of the target grid worked on at a time: with 12 classes some 100 MB of scores, whatever the grid's size."""
+
+
+@dataclass(frozen=True)
+class ScoreVolume:
+    """Class probabilities of one plane on the network's grid.
+
+    Attributes:
+        scores: float32, shape (classes, k, i, j): slices first, as the network has them.
+        affine: index (i, j, k) of that grid to RAS position in mm.
+    """
+
+    scores: torch.Tensor
+    affine: npt.NDArray[np.float64]
+
+
+def network_grid_affine(
+    affine: npt.NDArray[np.float64], shape: Sequence[int], size: int
+) -> npt.NDArray[np.float64]:
+    """Affine of the grid that resizing a stack's slices to size x size pixels makes.
+
+    Pixel centres follow the half-pixel rule of the resize: network pixel u lies at native pixel (u + 0.5) n / size - 0.5.
+
+    Args:
+        affine: (4, 4), index (i, j, k) of the stack to RAS in mm.
+        shape: voxels of the stack along i, j, k.
+        size: network pixels along i and along j.
+    """
+    to_native = np.eye(4)
+    for axis in (0, 1):
+        scale = shape[axis] / size
+        to_native[axis, axis] = scale
+        to_native[axis, 3] = 0.5 * scale - 0.5
+    return np.asarray(affine @ to_native, dtype=np.float64)
+
+
+def label_grid(
+    planes: Sequence[ScoreVolume],
+    affine: npt.NDArray[np.float64],
+    shape: tuple[int, int, int],
+    check: Callable[[], None],
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """Labels and confidence on a grid, from the class probabilities of one or more planes.
+
+    Each plane's probabilities are interpolated linearly at the grid's voxel centres; where several planes reach,
+    they are averaged. Half a voxel beyond a plane's outermost centres its edge value holds (a voxel reaches that far);
+    where no plane reaches, the label is background and the confidence 0.
+
+    Args:
+        planes: probabilities of each plane; they need not cover the grid.
+        affine: (4, 4), index of the target grid to RAS in mm.
+        shape: of the target grid.
+        check: called between slabs; raises to stop.
+
+    Returns:
+        labels, int16, and the winning class's probability in percent, uint8 0 to 100, both of the target's shape.
+    """
+    labels = np.zeros(shape, np.int16)
+    confidence = np.zeros(shape, np.uint8)
+    thickness = max(1, SLAB_VOXELS // (shape[1] * shape[2]))
+    for first in range(0, shape[0], thickness):
+        check()
+        last = min(first + thickness, shape[0])
+        total: torch.Tensor | None = None
+        reached = torch.zeros((last - first, shape[1], shape[2]))
+        for plane in planes:
+            scores, inside = _sample(plane, affine, (first, last), shape)
+            total = scores if total is None else total + scores
+            reached += inside
+        assert total is not None
+        best, winner = (total / reached.clamp(min=1.0)).max(dim=0)
+        covered = reached > 0
+        labels[first:last] = (winner * covered).numpy().astype(np.int16)
+        confidence[first:last] = (best * covered * 100.0).round().clamp(0, 100).numpy().astype(np.uint8)
+    return labels, confidence
+
+
+def _sample(
+    plane: ScoreVolume, affine: npt.NDArray[np.float64], rows: tuple[int, int], shape: tuple[int, int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities (classes, rows, j, k) at the target's voxel centres, zero outside, and where inside (0 or 1)."""
+    to_plane = np.linalg.inv(plane.affine) @ affine
+    axes = [torch.arange(*rows), torch.arange(shape[1]), torch.arange(shape[2])]
+    i, j, k = (axis.to(torch.float64) for axis in axes)
+    depth, height, width = plane.scores.shape[1:]
+    # grid_sample wants the last axis of the input first: here j, i, k of a (k, i, j) array.
+    extents = {0: height, 1: width, 2: depth}
+    inside = torch.ones((rows[1] - rows[0], shape[1], shape[2]), dtype=torch.bool)
+    normalised = []
+    for axis in (1, 0, 2):
+        row = to_plane[axis]
+        position = (
+            (row[0] * i + row[3])[:, None, None] + (row[1] * j)[None, :, None] + (row[2] * k)[None, None, :]
+        )
+        # 1e-6: a target's voxel on the very border is inside in spite of rounding.
+        inside &= (position >= -0.5 - 1e-6) & (position <= extents[axis] - 0.5 + 1e-6)
+        span = max(extents[axis] - 1, 1)
+        normalised.append((2.0 * position / span - 1.0 if extents[axis] > 1 else torch.zeros_like(position)).float())
+    grid = torch.stack(normalised, dim=-1)[None]
+    sampled = torch.nn.functional.grid_sample(
+        plane.scores[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+    )[0]
+    mask = inside.float()
+    return sampled * mask, mask

@@ -1,0 +1,112 @@
+"""The folder that a result lies in: written beside its place, and put there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.result import FindingRecord, Result
+
+RESULT_FILE = "result.json"
+FINDINGS_FILE = "findings.tsv"
+_FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+@contextmanager
+def result_folder(output: Path) -> Iterator[Path]:
+    """A private folder (mode 0700) that becomes `output` when the block ends well, and vanishes when it does not.
+
+    It stands beside `output`, on the same disk, so that the last step is a rename. An `output` that is there already
+    is kept until then; of its content only the files that the new result brings are replaced.
+
+    Raises:
+        OrthoDiffusionError: OUTPUT_NOT_WRITABLE or DISK_FULL; nothing is left behind then.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".orthodiffusion-", dir=output.parent))
+    except OSError as error:
+        raise _output_error(error) from error
+    try:
+        yield staging
+        _publish(staging, output)
+    except OSError as error:
+        raise _output_error(error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, output: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    if not output.exists():
+        staging.chmod(0o777 & ~umask)
+        staging.rename(output)
+        return
+    # result.json goes last: a folder whose result.json is new is complete.
+    for name in sorted((path.name for path in staging.iterdir()), key=lambda name: name == RESULT_FILE):
+        os.replace(staging / name, output / name)
+
+
+def _output_error(error: OSError) -> OrthoDiffusionError:
+    if error.errno in _FULL_DISK:
+        return OrthoDiffusionError(
+            ErrorKind.DISK_FULL,
+            "The disk is full; no result was written.",
+            "Free some space, or choose an output folder on another disk.",
+            detail=str(error),
+        )
+    return OrthoDiffusionError(
+        ErrorKind.OUTPUT_NOT_WRITABLE,
+        "The output folder cannot be written.",
+        "Choose a folder that you may write to.",
+        detail=str(error),
+    )
+
+
+def write_findings_table(path: Path, findings: Sequence[FindingRecord]) -> None:
+    """Write the findings as tab-separated values: probabilities and plane weights with four decimals."""
+    planes = sorted({plane for record in findings for plane in record.plane_probabilities}, key=lambda p: p.pose_id)
+    columns = ["finding", "name", "probability", "threshold", "present"]
+    columns += [f"probability_{plane.value}" for plane in planes] + [f"weight_{plane.value}" for plane in planes]
+    lines = ["\t".join(columns)]
+    for record in findings:
+        cells = [record.key, record.name, f"{record.probability:.4f}", f"{record.threshold:.4f}"]
+        cells.append("yes" if record.present else "no")
+        cells += [f"{record.plane_probabilities[plane]:.4f}" for plane in planes]
+        cells += [f"{record.plane_weights[plane]:.4f}" for plane in planes]
+        lines.append("\t".join(cells))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Write `result.json` into the folder."""
+    (folder / RESULT_FILE).write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_result(folder: Path) -> Result:
+    """Read and check the `result.json` of a folder.
+
+    Raises:
+        OrthoDiffusionError: FILE_NOT_FOUND or UNREADABLE_FILE.
+    """
+    path = folder / RESULT_FILE
+    if not path.is_file():
+        raise OrthoDiffusionError(
+            ErrorKind.FILE_NOT_FOUND, "The folder holds no result.json.", "Choose the output folder of a run."
+        )
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.UNREADABLE_FILE,
+            "The result.json in this folder is damaged or of another version.",
+            "Run the study again.",
+            detail=str(error),
+        ) from error
