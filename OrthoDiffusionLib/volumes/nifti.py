@@ -1,0 +1,97 @@
+"""NIfTI files: nibabel reads them, after the raw header was looked at, as nibabel mends headers without a word."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+
+from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume, truncated, unreadable
+from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
+
+SPACING_TOLERANCE = 0.01
+"""Relative difference allowed between the header's voxel sizes and those of its affine."""
+
+_MILLIMETRES = (0, 2)
+_HEADERS = ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header))
+
+
+def read_nifti(path: Path) -> Volume:
+    """Read a NIfTI-1 or NIfTI-2 file (.nii, .nii.gz).
+
+    The affine is the sform where its code is set, else the qform, as nibabel and dcm2niix have it; a file with neither
+    holds no orientation and is refused. Scaled intensities become float32, others keep their type.
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE, TRUNCATED_FILE, WRONG_DIMENSIONS, BAD_SPACING or BAD_AFFINE.
+    """
+    header = _raw_header(path)
+    _check_shape(header)
+    _check_geometry(header)
+    try:
+        image = nibabel.load(path)
+        affine = np.asarray(image.affine, np.float64)
+        array = np.asanyarray(image.dataobj)
+    except (EOFError, zlib.error, OSError, ValueError) as error:
+        raise truncated(detail=str(error)) from error
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise unreadable("NIfTI", detail=str(error)) from error
+    array = array.reshape(array.shape[:3])
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    sizes = np.asarray(header["pixdim"][1:4], np.float64)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.isfinite(spacing).all() and spacing.min() > 0 and np.abs(sizes / spacing - 1).max() > SPACING_TOLERANCE:
+        raise bad_spacing("The file's voxel sizes contradict its affine.")
+    return Volume(np.array(array), affine, SeriesSource(name=path.name))
+
+
+def _raw_header(path: Path) -> Any:
+    try:
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
+            start = file.read(540)
+    except (EOFError, zlib.error) as error:
+        raise truncated(detail=str(error)) from error
+    except OSError as error:
+        raise unreadable("NIfTI", detail=str(error)) from error
+    for size, kind in _HEADERS:
+        for order in ("little", "big"):
+            if int.from_bytes(start[:4], order) == size:  # type: ignore[arg-type]
+                if len(start) < size:
+                    raise truncated()
+                return kind(start[:size], endianness="<" if order == "little" else ">", check=False)
+    raise unreadable("NIfTI")
+
+
+def _check_shape(header: Any) -> None:
+    count = int(header["dim"][0])
+    sizes = [int(size) for size in header["dim"][1 : count + 1]] if 1 <= count <= 7 else []
+    if count < 3 or any(size != 1 for size in sizes[3:]):
+        raise not_a_volume(f"The file holds an image of {len(sizes) or 'an unknown number of'} dimensions.")
+    if min(sizes) < 1:
+        raise unreadable("NIfTI", detail=f"dimensions {sizes}")
+    try:
+        kind = header.get_data_dtype()
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise unreadable("NIfTI", detail=str(error)) from error
+    if kind.kind not in "iuf":
+        raise not_a_volume("The file holds colours or complex numbers.")
+
+
+def _check_geometry(header: Any) -> None:
+    sizes: npt.NDArray[np.float64] = np.asarray(header["pixdim"][1:4], np.float64)
+    if not (np.isfinite(sizes).all() and sizes.min() > 0):
+        raise bad_spacing("The file gives a voxel size that is zero, negative or not a number.")
+    if int(header["xyzt_units"]) & 7 not in _MILLIMETRES:
+        raise bad_spacing("The file gives its voxel sizes in another unit than millimetres.")
+    if header["sform_code"] <= 0 and header["qform_code"] <= 0:
+        raise bad_affine("The file does not say how the volume lies in the patient (sform and qform codes are 0).")
+
+

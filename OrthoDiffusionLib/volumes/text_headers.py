@@ -1,0 +1,126 @@
+"""Geometry of NRRD and MetaImage files from their text headers.
+
+ITK fills in a missing orientation and takes the absolute value of a negative spacing without a word; the headers show
+what the files really say.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume, unreadable
+
+MAX_HEADER_BYTES = 1 << 20
+"""Headers are a few hundred bytes; a longer one is another kind of file."""
+
+_TO_RAS = {
+    "right-anterior-superior": (1.0, 1.0, 1.0),
+    "ras": (1.0, 1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0, 1.0),
+    "las": (-1.0, 1.0, 1.0),
+    "left-posterior-superior": (-1.0, -1.0, 1.0),
+    "lps": (-1.0, -1.0, 1.0),
+}
+
+
+@dataclass(frozen=True)
+class TextHeader:
+    """What a header says of the grid.
+
+    Attributes:
+        shape: voxels along the three axes.
+        affine: (4, 4), index to RAS in mm.
+    """
+
+    shape: tuple[int, ...]
+    affine: npt.NDArray[np.float64]
+
+
+def read_nrrd_header(path: Path) -> TextHeader:
+    """The grid of an NRRD file (.nrrd, .nhdr).
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE, WRONG_DIMENSIONS, BAD_SPACING or BAD_AFFINE.
+    """
+    start = _start(path)
+    if not start.startswith(b"NRRD"):
+        raise unreadable("NRRD")
+    text = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0].decode("latin-1")
+    fields = {
+        key.strip().lower(): value.strip()
+        for key, _, value in (line.partition(":") for line in text.splitlines()[1:] if not line.startswith("#"))
+        if not value.startswith("=")
+    }
+    try:
+        shape = tuple(int(size) for size in fields["sizes"].split())
+    except (KeyError, ValueError) as error:
+        raise unreadable("NRRD", detail=str(error)) from error
+    kinds = fields.get("kinds", "domain domain domain").lower().split()
+    if len(shape) != 3 or any(kind not in ("domain", "space", "???", "none") for kind in kinds):
+        raise not_a_volume(f"The file holds an image of {len(shape)} axes with {' '.join(kinds)}.")
+    signs = _TO_RAS.get(fields.get("space", "").lower())
+    directions = re.findall(r"\(([^)]*)\)|none", fields.get("space directions", ""))
+    origin = re.findall(r"\(([^)]*)\)", fields.get("space origin", ""))
+    if signs is None or len(directions) != 3 or len(origin) != 1:
+        raise bad_affine("The file does not say how the volume lies in the patient.")
+    units = re.findall(r'"([^"]*)"', fields.get("space units", ""))
+    if any(unit not in ("", "mm") for unit in units):
+        raise bad_spacing("The file gives its voxel sizes in another unit than millimetres.")
+    columns = [_numbers(text, ",") for text in (*directions, origin[0])]
+    if any(len(column) != 3 for column in columns):
+        raise bad_affine("The file does not say how the volume lies in the patient.")
+    affine = np.eye(4)
+    affine[:3] = np.array(columns).T * np.array(signs)[:, None]
+    return TextHeader(shape, affine)
+
+
+def read_metaimage_header(path: Path) -> TextHeader:
+    """The grid of a MetaImage file (.mha, .mhd); its space is LPS, as in ITK.
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE, WRONG_DIMENSIONS, BAD_SPACING or BAD_AFFINE.
+    """
+    start = _start(path)
+    match = re.search(rb"^ElementDataFile\s*=.*$", start, re.MULTILINE)
+    if match is None:
+        raise unreadable("MetaImage")
+    fields = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition("=") for line in start[: match.end()].decode("latin-1").splitlines())
+    }
+    try:
+        shape = tuple(int(size) for size in fields["DimSize"].split())
+    except (KeyError, ValueError) as error:
+        raise unreadable("MetaImage", detail=str(error)) from error
+    if len(shape) != 3 or fields.get("ElementNumberOfChannels", "1") != "1":
+        raise not_a_volume(f"The file holds an image of {len(shape)} axes or several channels.")
+    spacing = _numbers(fields.get("ElementSpacing", ""))
+    matrix = _numbers(next((fields[key] for key in ("TransformMatrix", "Rotation", "Orientation") if key in fields), ""))
+    origin = _numbers(next((fields[key] for key in ("Offset", "Position", "Origin") if key in fields), ""))
+    if len(spacing) != 3:
+        raise bad_spacing("The file does not give its voxel sizes.")
+    if not min(spacing) > 0:
+        raise bad_spacing("The file gives a voxel size that is zero, negative or not a number.")
+    if len(matrix) != 9 or len(origin) != 3:
+        raise bad_affine("The file does not say how the volume lies in the patient.")
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(matrix).reshape(3, 3).T * np.array(spacing)
+    affine[:3, 3] = origin
+    return TextHeader(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _start(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(MAX_HEADER_BYTES)
+
+
+def _numbers(text: str, separator: str | None = None) -> list[float]:
+    try:
+        return [float(part) for part in text.split(separator)]
+    except ValueError:
+        return []
