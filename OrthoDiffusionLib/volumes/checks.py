@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.volumes.orientation import plane_of, stored_as, storage_orders, wrong_plane
+from OrthoDiffusionLib.volumes.orientation import planes_near
 from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume
+from OrthoDiffusionLib.volumes.storage_order import storage_orders, stored_as
 from OrthoDiffusionLib.volumes.volume import Volume
 
 MIN_SLICES = 4
@@ -74,7 +75,8 @@ def check_affine(affine: npt.NDArray[np.float64]) -> None:
         raise bad_affine("The volume's place in the patient is not given by finite numbers.")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
-        raise bad_spacing(f"The voxels measure {' x '.join(f'{step:.4g}' for step in spacing)} mm, which cannot be right.")
+        sizes = " x ".join(f"{step:.4g}" for step in spacing)
+        raise bad_spacing(f"The voxels measure {sizes} mm, which cannot be right.")
     directions = affine[:3, :3] / spacing
     if abs(np.linalg.det(directions)) < 0.5:
         raise bad_affine("Two voxel axes of the volume point the same way.")
@@ -88,11 +90,10 @@ def check_study(volumes: Mapping[Plane, Volume], check_planes: bool = True) -> N
 
     Args:
         volumes: the volume given for each plane, each checked by `check_volume`.
-        check_planes: whether each volume must lie in the plane it was given for.
+        check_planes: whether each volume must lie in the plane it was given for; halfway between two, either will do.
 
     Raises:
-        OrthoDiffusionError: EMPTY_STUDY, DUPLICATE_VOLUME, WRONG_PLANE, AMBIGUOUS_PLANE, DIFFERENT_PATIENTS or
-            NO_OVERLAP.
+        OrthoDiffusionError: EMPTY_STUDY, DUPLICATE_VOLUME, WRONG_PLANE, DIFFERENT_PATIENTS or NO_OVERLAP.
     """
     if not volumes:
         raise OrthoDiffusionError(ErrorKind.EMPTY_STUDY, "No volume was given.", "Give at least one series.")
@@ -103,9 +104,14 @@ def check_study(volumes: Mapping[Plane, Volume], check_planes: bool = True) -> N
         )
     if check_planes:
         for plane, volume in volumes.items():
-            actual = plane_of(volume.affine, volume.shape)
-            if actual is not plane:
-                raise wrong_plane(plane, actual)
+            near = planes_near(volume.affine, volume.shape)
+            if plane not in near:
+                actual = " or ".join(other.value for other in near)
+                raise OrthoDiffusionError(
+                    ErrorKind.WRONG_PLANE,
+                    f"The volume given as {plane.value} is {actual}.",
+                    f"Give it as the {actual} series, and choose a {plane.value} one instead.",
+                )
     if len({volume.source.patient_key for volume in volumes.values() if volume.source.patient_key is not None}) > 1:
         raise OrthoDiffusionError(
             ErrorKind.DIFFERENT_PATIENTS,
@@ -122,7 +128,7 @@ def check_study(volumes: Mapping[Plane, Volume], check_planes: bool = True) -> N
 
 def shared_fraction(first: Volume, second: Volume) -> float:
     """Part of the smaller volume's space that lies inside the other, 0 to 1, estimated at 17 x 17 x 17 places."""
-    small, large = sorted((first, second), key=lambda volume: abs(np.linalg.det(volume.affine[:3, :3])) * volume.array.size)
+    small, large = sorted((first, second), key=lambda volume: float(np.prod(volume.spacing) * volume.array.size))
     places = (np.arange(17) + 0.5) / 17
     index = np.stack(np.meshgrid(*(count * places - 0.5 for count in small.shape), indexing="ij"), axis=-1)
     to_large = np.linalg.inv(large.affine) @ small.affine

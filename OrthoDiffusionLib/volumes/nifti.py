@@ -34,7 +34,7 @@ def read_nifti(path: Path) -> Volume:
     _check_shape(header)
     _check_geometry(header)
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         affine = np.asarray(image.affine, np.float64)
         array = np.asanyarray(image.dataobj)
     except (EOFError, zlib.error, OSError, ValueError) as error:
@@ -48,7 +48,9 @@ def read_nifti(path: Path) -> Volume:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if np.isfinite(spacing).all() and spacing.min() > 0 and np.abs(sizes / spacing - 1).max() > SPACING_TOLERANCE:
         raise bad_spacing("The file's voxel sizes contradict its affine.")
-    return Volume(np.array(array), affine, SeriesSource(name=path.name))
+    # Native byte order, and in memory: the file may be gone (a zip's folder) when the voxels are used.
+    array = np.array(array, dtype=array.dtype.newbyteorder("="))
+    return Volume(array, affine, SeriesSource(name=path.name))
 
 
 def _raw_header(path: Path) -> Any:
@@ -62,11 +64,11 @@ def _raw_header(path: Path) -> Any:
     except OSError as error:
         raise unreadable("NIfTI", detail=str(error)) from error
     for size, kind in _HEADERS:
-        for order in ("little", "big"):
-            if int.from_bytes(start[:4], order) == size:  # type: ignore[arg-type]
+        for endianness in ("<", ">"):
+            if start[:4] == np.array(size, f"{endianness}i4").tobytes():
                 if len(start) < size:
-                    raise truncated()
-                return kind(start[:size], endianness="<" if order == "little" else ">", check=False)
+                    raise truncated(detail="the header is cut off")
+                return kind(start[:size], endianness=endianness, check=False)
     raise unreadable("NIfTI")
 
 

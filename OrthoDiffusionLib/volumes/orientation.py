@@ -1,4 +1,4 @@
-"""Which plane a volume lies in, and how its axes are turned to the network's: from the affine, never from storage order."""
+"""Which plane a volume lies in, and how its axes are turned to the network's: from the affine, not storage order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from OrthoDiffusionLib.volumes.volume import Volume
 
 Affine = npt.NDArray[np.float64]
 
-SAME_SPACING = 1.05
-"""Spacings within 5 % of each other do not tell which axis the slices are stacked along."""
+CLEARLY_THICKER = 1.25
+"""The slice axis is one whose spacing exceeds the next by this factor; pixels of one slice differ less than that."""
+
+SAME_EXTENT = 1.01
+"""Extents within 1 % of each other do not tell which axis the slices are stacked along."""
 
 TIE = 1e-3
 """Direction cosines closer than this are a tie: an angle of 45 degrees to within 0.04 degrees."""
@@ -31,13 +34,18 @@ _DIRECTION = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1),
 
 
 def slice_axis(affine: Affine, shape: Sequence[int]) -> int:
-    """The array axis that slices are stacked along: the one of largest spacing.
+    """The array axis that slices are stacked along, whatever the storage order: the one of clearly the largest spacing.
 
-    Where spacings are alike (a 3D volume) it is the axis with the fewest voxels, and the last one where those are alike.
+    Where there is none (a 3D volume) it is the axis of the smallest extent in mm; where those are alike too, the one
+    nearest to left-right, as 3D series of the knee are mostly acquired sagittally.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    candidates = [axis for axis in range(3) if spacing[axis] * SAME_SPACING >= spacing.max()]
-    return min(candidates, key=lambda axis: (shape[axis], -axis))
+    by_spacing = np.argsort(spacing)
+    if spacing[by_spacing[2]] >= CLEARLY_THICKER * spacing[by_spacing[1]]:
+        return int(by_spacing[2])
+    extent = spacing * np.asarray(shape)
+    candidates = [axis for axis in range(3) if extent[axis] <= SAME_EXTENT * extent.min()]
+    return max(candidates, key=lambda axis: abs(float(affine[0, axis] / spacing[axis])))
 
 
 def plane_of(affine: Affine, shape: Sequence[int]) -> Plane:
@@ -50,16 +58,46 @@ def plane_of(affine: Affine, shape: Sequence[int]) -> Plane:
     Raises:
         OrthoDiffusionError: AMBIGUOUS_PLANE, when the slices lie halfway between two planes.
     """
-    column = affine[:3, slice_axis(affine, shape)]
-    normal = np.abs(column) / np.linalg.norm(column)
-    order = np.argsort(normal)
-    if normal[order[2]] - normal[order[1]] < TIE:
+    near = planes_near(affine, shape)
+    if len(near) > 1:
         raise OrthoDiffusionError(
             ErrorKind.AMBIGUOUS_PLANE,
             "The slices of a volume lie halfway between two planes.",
             "Name the plane by its own option, or leave the volume out.",
         )
-    return next(plane for plane in Plane if plane.normal_axis == order[2])
+    return near[0]
+
+
+def planes_near(affine: Affine, shape: Sequence[int]) -> tuple[Plane, ...]:
+    """The plane nearest to a stack's slices; two or three planes where they tie."""
+    column = affine[:3, slice_axis(affine, shape)]
+    normal = np.abs(column) / np.linalg.norm(column)
+    return tuple(plane for plane in Plane if normal.max() - normal[plane.normal_axis] < TIE)
+
+
+def patient_axes(affine: Affine, shape: Sequence[int], plane: Plane) -> tuple[int, int, int]:
+    """The array axis nearest to each patient axis (right-left, anterior-posterior, superior-inferior).
+
+    The slices' axis goes to the plane's normal; the other two go so that the sum of their cosines is largest. A tie,
+    45 degrees in plane, is decided by the direction of the rotation, so that storage order has no say in it.
+
+    Args:
+        affine: (4, 4), voxel index to RAS in mm.
+        shape: voxels along i, j, k.
+        plane: that the slices are taken for.
+    """
+    along_slices = slice_axis(affine, shape)
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    one, two = (axis for axis in range(3) if axis != along_slices)
+    row, column = (ras for ras in range(3) if ras != plane.normal_axis)
+    cosines = np.abs(directions)
+    preference = cosines[row, one] + cosines[column, two] - cosines[row, two] - cosines[column, one]
+    if abs(preference) < TIE:
+        preference = directions[row, one] * directions[column, one]
+    if preference < 0:
+        one, two = two, one
+    nearest = {plane.normal_axis: along_slices, row: one, column: two}
+    return nearest[0], nearest[1], nearest[2]
 
 
 def is_nearly_isotropic(volume: Volume) -> bool:
@@ -96,17 +134,10 @@ def to_network_axes(volume: Volume, plane: Plane) -> Reoriented:
 
     The slices become k, in the direction of the plane's third code; the other two axes go where they point most.
     """
-    along_slices = slice_axis(volume.affine, volume.shape)
+    nearest = patient_axes(volume.affine, volume.shape, plane)
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     codes = [_DIRECTION[code] for code in plane.network_axcodes]
-    first, second = (axis for axis in range(3) if axis != along_slices)
-
-    def fit(axis_i: int, axis_j: int) -> float:
-        return float(abs(directions[codes[0][0], axis_i]) + abs(directions[codes[1][0], axis_j]))
-
-    if fit(second, first) > fit(first, second) + TIE:
-        first, second = second, first
-    axes = (first, second, along_slices)
+    axes = (nearest[codes[0][0]], nearest[codes[1][0]], nearest[codes[2][0]])
     flipped = tuple(
         bool(directions[ras, axis] * sign < 0) for axis, (ras, sign) in zip(axes, codes, strict=True)
     )

@@ -40,7 +40,8 @@ def reformat(volume: Volume, plane: Plane, slice_mm: float = REFORMAT_SLICE_MM) 
     Raises:
         OrthoDiffusionError: AMBIGUOUS_PLANE, as `plane_of` does.
     """
-    axis = patient_axes(volume.affine, volume.shape)[plane.normal_axis]
+    own = plane_of(volume.affine, volume.shape)
+    axis = patient_axes(volume.affine, volume.shape, own)[plane.normal_axis]
     voxels, step = volume.shape[axis], volume.spacing[axis]
     thickness = max(slice_mm, step) / step
     count = max(int(voxels / thickness + 1e-6), 1)
@@ -48,7 +49,7 @@ def reformat(volume: Volume, plane: Plane, slice_mm: float = REFORMAT_SLICE_MM) 
     covered = np.clip(edges[:, None] - np.arange(voxels)[None, :], 0.0, 1.0)
     weights = (np.diff(covered, axis=0) / thickness).astype(np.float32)
     moved = np.moveaxis(volume.array, axis, 2).astype(np.float32)
-    kept = [own for own in range(3) if own != axis]
+    kept = [other for other in range(3) if other != axis]
     to_source = np.zeros((4, 4))
     to_source[kept[0], 0] = to_source[kept[1], 1] = to_source[3, 3] = 1.0
     to_source[axis, 2] = thickness
@@ -162,7 +163,8 @@ def box_corners(volume: Volume) -> npt.NDArray[np.float64]:
 
 def _orthonormal_axes(volume: Volume) -> npt.NDArray[np.float64]:
     """Columns: the volume's directions nearest to right, anterior and superior, made exactly perpendicular."""
-    columns = volume.affine[:3, list(patient_axes(volume.affine, volume.shape))]
+    plane = plane_of(volume.affine, volume.shape)
+    columns = volume.affine[:3, list(patient_axes(volume.affine, volume.shape, plane))]
     columns = columns / np.linalg.norm(columns, axis=0)
     columns = columns * np.where(np.diag(columns) < 0, -1.0, 1.0)
     left, _, right = np.linalg.svd(columns)

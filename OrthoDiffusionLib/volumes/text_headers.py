@@ -100,8 +100,8 @@ def read_metaimage_header(path: Path) -> TextHeader:
     if len(shape) != 3 or fields.get("ElementNumberOfChannels", "1") != "1":
         raise not_a_volume(f"The file holds an image of {len(shape)} axes or several channels.")
     spacing = _numbers(fields.get("ElementSpacing", ""))
-    matrix = _numbers(next((fields[key] for key in ("TransformMatrix", "Rotation", "Orientation") if key in fields), ""))
-    origin = _numbers(next((fields[key] for key in ("Offset", "Position", "Origin") if key in fields), ""))
+    matrix = _numbers(_first_of(fields, "TransformMatrix", "Rotation", "Orientation"))
+    origin = _numbers(_first_of(fields, "Offset", "Position", "Origin"))
     if len(spacing) != 3:
         raise bad_spacing("The file does not give its voxel sizes.")
     if not min(spacing) > 0:
@@ -117,6 +117,10 @@ def read_metaimage_header(path: Path) -> TextHeader:
 def _start(path: Path) -> bytes:
     with open(path, "rb") as file:
         return file.read(MAX_HEADER_BYTES)
+
+
+def _first_of(fields: dict[str, str], *keys: str) -> str:
+    return next((fields[key] for key in keys if key in fields), "")
 
 
 def _numbers(text: str, separator: str | None = None) -> list[float]:
