@@ -33,10 +33,10 @@ def unpacked(path: Path) -> Iterator[Path]:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, folder)
         except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise truncated(detail=str(error)) from error
+            raise truncated(detail=type(error).__name__) from error
         except (RuntimeError, NotImplementedError) as error:
             # zipfile raises these for passwords and for compressions it does not know.
-            raise unreadable("zip", detail=str(error)) from error
+            raise unreadable("zip", detail=type(error).__name__) from error
         yield folder
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from OrthoDiffusionLib.volumes.dicom_privacy import private_pydicom
 from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume, truncated, unreadable
 
 _SALT = secrets.token_bytes(32)
@@ -91,7 +92,8 @@ def read_slice_headers(path: Path) -> list[SliceHeader]:
         OrthoDiffusionError: UNREADABLE_FILE, TRUNCATED_FILE, WRONG_DIMENSIONS, BAD_AFFINE or BAD_SPACING.
     """
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
+        with private_pydicom():
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
     except EOFError as error:
         raise truncated(detail=type(error).__name__) from error
     except (InvalidDicomError, OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:

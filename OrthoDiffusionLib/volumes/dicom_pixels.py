@@ -20,7 +20,11 @@ from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.dicom_headers import SliceHeader
+from OrthoDiffusionLib.volumes.dicom_privacy import private_pydicom
 from OrthoDiffusionLib.volumes.refusals import truncated, unreadable
+
+_END_OF_FILE = "End of file reached"
+"""How pydicom's warning starts when compressed pixels end before their delimiter."""
 
 _FORMAT = (
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
@@ -65,14 +69,15 @@ def read_stack_pixels(stack: list[SliceHeader]) -> npt.NDArray[Any]:
 def _stored_frames(path: Path) -> npt.NDArray[Any]:
     """Stored values of all frames of a file: (frames, rows, columns)."""
     try:
-        dataset = pydicom.dcmread(path)
+        with private_pydicom() as warned:
+            dataset = pydicom.dcmread(path)
+        if "PixelData" not in dataset or any(warning.startswith(_END_OF_FILE) for warning in warned):
+            raise truncated(detail="pixels are missing")
         syntax = dataset.file_meta.TransferSyntaxUID
-        if "PixelData" not in dataset:
-            raise truncated(detail="no pixel data")
-        if syntax.is_compressed and syntax.is_encapsulated and syntax != RLELossless:
+        if syntax.is_encapsulated and syntax != RLELossless:
             return _decoded_by_gdcm(dataset)
-        # The pixel array of a file with as many bytes as needed is the only one pydicom gives; it raises otherwise.
-        pixels = dataset.pixel_array
+        with private_pydicom():
+            pixels = dataset.pixel_array
     except (EOFError, ValueError) as error:
         raise truncated(detail=type(error).__name__) from error
     except (OSError, AttributeError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
@@ -115,5 +120,5 @@ def _decoded_frame(dataset: Dataset, code: bytes, path: Path) -> npt.NDArray[Any
             ErrorKind.UNREADABLE_FILE,
             f"The pixels of a DICOM image, compressed as {bare.file_meta.TransferSyntaxUID.name}, cannot be decoded.",
             "Copy the series again, or export it uncompressed.",
-            detail=str(error),
+            detail=type(error).__name__,
         ) from error

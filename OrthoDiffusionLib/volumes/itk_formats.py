@@ -42,13 +42,13 @@ def _with_voxels(path: Path, shape: tuple[int, ...], affine: np.ndarray, reader_
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        raise unreadable(form, detail=str(error)) from error
+        raise unreadable(form, detail=type(error).__name__) from error
     if reader.GetNumberOfComponents() != 1 or "complex" in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
         raise not_a_volume("The file holds colours, vectors or complex numbers.")
     try:
         array = sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
     except RuntimeError as error:
-        raise truncated(detail=str(error)) from error
+        raise truncated(detail=type(error).__name__) from error
     if array.shape != shape:
         raise unreadable(form, detail=f"voxels {array.shape}, header {shape}")
     return Volume(array, affine, SeriesSource(name=path.name))

@@ -38,9 +38,9 @@ def read_nifti(path: Path) -> Volume:
         affine = np.asarray(image.affine, np.float64)
         array = np.asanyarray(image.dataobj)
     except (EOFError, zlib.error, OSError, ValueError) as error:
-        raise truncated(detail=str(error)) from error
+        raise truncated(detail=type(error).__name__) from error
     except nibabel.spatialimages.HeaderDataError as error:
-        raise unreadable("NIfTI", detail=str(error)) from error
+        raise unreadable("NIfTI", detail=type(error).__name__) from error
     array = array.reshape(array.shape[:3])
     if array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -60,9 +60,9 @@ def _raw_header(path: Path) -> Any:
         with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
             start = file.read(540)
     except (EOFError, zlib.error) as error:
-        raise truncated(detail=str(error)) from error
+        raise truncated(detail=type(error).__name__) from error
     except OSError as error:
-        raise unreadable("NIfTI", detail=str(error)) from error
+        raise unreadable("NIfTI", detail=type(error).__name__) from error
     for size, kind in _HEADERS:
         for endianness in ("<", ">"):
             if start[:4] == np.array(size, f"{endianness}i4").tobytes():
@@ -82,7 +82,7 @@ def _check_shape(header: Any) -> None:
     try:
         kind = header.get_data_dtype()
     except nibabel.spatialimages.HeaderDataError as error:
-        raise unreadable("NIfTI", detail=str(error)) from error
+        raise unreadable("NIfTI", detail=type(error).__name__) from error
     if kind.kind not in "iuf":
         raise not_a_volume("The file holds colours or complex numbers.")
 

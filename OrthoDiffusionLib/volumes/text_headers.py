@@ -59,7 +59,7 @@ def read_nrrd_header(path: Path) -> TextHeader:
     try:
         shape = tuple(int(size) for size in fields["sizes"].split())
     except (KeyError, ValueError) as error:
-        raise unreadable("NRRD", detail=str(error)) from error
+        raise unreadable("NRRD", detail=type(error).__name__) from error
     kinds = fields.get("kinds", "domain domain domain").lower().split()
     if len(shape) != 3 or any(kind not in ("domain", "space", "???", "none") for kind in kinds):
         raise not_a_volume(f"The file holds an image of {len(shape)} axes with {' '.join(kinds)}.")
@@ -96,7 +96,7 @@ def read_metaimage_header(path: Path) -> TextHeader:
     try:
         shape = tuple(int(size) for size in fields["DimSize"].split())
     except (KeyError, ValueError) as error:
-        raise unreadable("MetaImage", detail=str(error)) from error
+        raise unreadable("MetaImage", detail=type(error).__name__) from error
     if len(shape) != 3 or fields.get("ElementNumberOfChannels", "1") != "1":
         raise not_a_volume(f"The file holds an image of {len(shape)} axes or several channels.")
     spacing = _numbers(fields.get("ElementSpacing", ""))
