@@ -1,0 +1,150 @@
+"""A bundle's networks in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
+from OrthoDiffusionLib.bundles.opening import Bundle
+from OrthoDiffusionLib.bundles.weights import read_weights
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.networks.encoder import encoder_state
+from OrthoDiffusionLib.networks.fusion import PlaneGate
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+
+
+@dataclass(frozen=True)
+class PlaneModel:
+    """One plane's networks, ready to be asked.
+
+    Attributes:
+        plane: that they look at.
+        recipe: timestep and block.
+        networks: in evaluation mode, on `device`.
+        device: that they are on.
+        window_slices: slices of a window.
+        window_size: pixels of a window along i and j.
+    """
+
+    plane: Plane
+    recipe: PlaneRecipe
+    networks: PlaneNetworks
+    device: torch.device
+    window_slices: int
+    window_size: int
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A bundle, and its networks on a device."""
+
+    bundle: Bundle
+    device: torch.device
+    planes: Mapping[Plane, PlaneModel]
+    gate: PlaneGate | None
+
+    def plane_weights(self, logits: Mapping[Plane, torch.Tensor]) -> dict[Plane, torch.Tensor]:
+        """How much each assessed plane counts for each finding: by the bundle's gate, or alike where it has none.
+
+        Args:
+            logits: (findings,) for each plane that was assessed; at least one.
+
+        Returns:
+            (findings,) for each of these planes; they sum to one over the planes.
+        """
+        if self.gate is None:
+            return {plane: torch.full_like(value, 1 / len(logits)) for plane, value in logits.items()}
+        some = next(iter(logits.values()))
+        stacked = torch.stack([logits.get(plane, torch.zeros_like(some)) for plane in Plane])
+        present = torch.tensor([plane in logits for plane in Plane])
+        weights = self.gate(stacked[None], present)[0]
+        return {plane: weights[plane.pose_id] for plane in logits}
+
+    @contextmanager
+    def watched(self, check: Callable[[], None]) -> Iterator[None]:
+        """Within the block, call `check` before every layer: a run can be stopped in the middle of a window."""
+
+        def before(_module: nn.Module, _inputs: object) -> None:
+            check()
+
+        layers = [
+            layer
+            for plane in self.planes.values()
+            for layer in plane.networks.modules()
+            if next(layer.children(), None) is None
+        ]
+        handles = [layer.register_forward_pre_hook(before) for layer in layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
+    """Read a bundle's weights into networks on a device.
+
+    Raises:
+        OrthoDiffusionError: BUNDLE_INVALID, when the tensors do not fit the networks that the manifest describes, or
+            hold something that is not a number; what `read_weights` raises.
+    """
+    manifest = bundle.manifest
+    config = UNetConfig(manifest.network.base_channels, manifest.network.channel_multipliers)
+    planes = {}
+    for plane in Plane:
+        recipe = manifest.planes.get(plane)
+        if recipe is None:
+            continue
+        networks = PlaneNetworks(
+            config,
+            recipe.block,
+            classes=len(manifest.structures) + 1 if recipe.segmentation else 0,
+            findings=len(manifest.findings) if recipe.diagnosis else 0,
+        )
+        encoder = read_weights(bundle, recipe.encoder)
+        _fill(networks.encoder, _encoder_only(encoder), recipe.encoder)
+        for part, name in ((networks.segmentation, recipe.segmentation), (networks.diagnosis, recipe.diagnosis)):
+            if part is not None and name is not None:
+                _fill(part, read_weights(bundle, name), name)
+        # Channels last: 3.3 times as fast a 3 x 3 x 3 convolution on a CPU as the default layout.
+        networks = networks.to(device=device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+        planes[plane] = PlaneModel(
+            plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
+        )
+    gate = None
+    if manifest.fusion.gate is not None:
+        gate = PlaneGate().eval().requires_grad_(False)
+        _fill(gate, read_weights(bundle, manifest.fusion.gate), manifest.fusion.gate)
+    return LoadedModel(bundle, device, planes, gate)
+
+
+def _encoder_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    try:
+        return encoder_state(state)
+    except ValueError as error:
+        raise _misfit(str(error)) from error
+
+
+def _fill(network: nn.Module, state: dict[str, torch.Tensor], name: str) -> None:
+    if broken := [key for key, tensor in state.items() if not bool(torch.isfinite(tensor).all())]:
+        raise _misfit(f"{name}: {broken[0]} holds values that are not numbers")
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise _misfit(f"{name}: {error}") from error
+
+
+def _misfit(detail: str) -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.BUNDLE_INVALID,
+        "The bundle's weights do not fit the networks that its manifest describes.",
+        "Get the bundle again from where it came from.",
+        detail=detail,
+    )

@@ -1,0 +1,63 @@
+"""One plane's stack through its networks: windows in, class probabilities or logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from OrthoDiffusionLib.diffusion.noise import noise_for
+from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.inference.grids import ScoreVolume, network_grid_affine
+from OrthoDiffusionLib.inference.model import PlaneModel
+from OrthoDiffusionLib.inference.segmentation import blend_windows
+from OrthoDiffusionLib.volumes.orientation import Reoriented, to_network_axes
+from OrthoDiffusionLib.volumes.volume import Volume
+from OrthoDiffusionLib.volumes.windows import centre_window, overlapping_windows, window_tensor
+
+
+def window_features(model: PlaneModel, stack: Reoriented, start: int, seed: int) -> torch.Tensor:
+    """Feature map of the window that begins at slice `start`, (1, channels, k', i', j').
+
+    The noise depends on the seed, the plane and the window's place alone.
+    """
+    window = window_tensor(stack.array, start, model.window_size, model.window_slices)
+    x0 = torch.from_numpy(window)[None]
+    noise = noise_for(seed, f"{model.plane.value}/{start}", x0.shape)
+    timesteps = torch.tensor([model.recipe.timestep])
+    x_t = cosine_schedule().noised(x0, timesteps, noise)
+    x_t = x_t.to(device=model.device, memory_format=torch.channels_last_3d)
+    return model.networks.features(x_t, timesteps.to(model.device))
+
+
+def plane_scores(model: PlaneModel, volume: Volume, seed: int, tell: Callable[[float], None]) -> ScoreVolume:
+    """Class probabilities of a whole stack, from windows that overlap by half.
+
+    Args:
+        model: of the stack's plane, with a segmentation decoder.
+        volume: the stack.
+        seed: of the noise.
+        tell: told the share of the windows done, 0 to 1, before each.
+    """
+    assert model.networks.segmentation is not None
+    decoder = model.networks.segmentation
+    stack = to_network_axes(volume, model.plane)
+    depth = stack.array.shape[2]
+    starts = overlapping_windows(depth, model.window_slices, model.window_slices // 2)
+
+    def scores_of(start: int) -> torch.Tensor:
+        tell(starts.index(start) / len(starts))
+        scores: torch.Tensor = decoder(window_features(model, stack, start, seed))[0]
+        return scores
+
+    scores = blend_windows(starts, depth, model.window_slices, scores_of)
+    return ScoreVolume(scores, network_grid_affine(stack.affine, stack.array.shape, model.window_size))
+
+
+def plane_logits(model: PlaneModel, volume: Volume, seed: int) -> torch.Tensor:
+    """Logits (findings,) from the published centre window of a stack, on the CPU."""
+    assert model.networks.diagnosis is not None
+    stack = to_network_axes(volume, model.plane)
+    start = centre_window(stack.array.shape[2], model.window_slices)
+    logits: torch.Tensor = model.networks.diagnosis(window_features(model, stack, start, seed))[0]
+    return logits.float().cpu()

@@ -1,0 +1,1 @@
+"""Training: pre-training, fine-tuning, fusion and calibration."""

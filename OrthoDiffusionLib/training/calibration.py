@@ -1,0 +1,43 @@
+"""Temperatures and thresholds, chosen on studies that the networks were not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+from OrthoDiffusionLib.bundles.manifest import FindingCalibration
+
+TEMPERATURES = (0.25, 8.0)
+"""Range searched."""
+
+
+def calibrate(logits: npt.NDArray[np.float64], present: npt.NDArray[np.float64]) -> FindingCalibration:
+    """Temperature that lowers the cross entropy most, and the threshold of the best Youden index.
+
+    Args:
+        logits: of one finding, (studies,).
+        present: 0 or 1, (studies,); both occur.
+
+    Raises:
+        ValueError: when the finding is present in all studies or in none.
+    """
+    if present.min() == present.max():
+        raise ValueError("calibration needs studies with and without the finding")
+
+    def cross_entropy(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, scaled) - present * scaled))
+
+    bounds = (float(np.log(TEMPERATURES[0])), float(np.log(TEMPERATURES[1])))
+    temperature = float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))
+    probabilities = 1 / (1 + np.exp(-logits / temperature))
+    values = np.unique(probabilities)
+    candidates = np.concatenate([[0.5], (values[1:] + values[:-1]) / 2])
+    youden = [
+        (probabilities[present == 1] >= value).mean() + (probabilities[present == 0] < value).mean()
+        for value in candidates
+    ]
+    return FindingCalibration(
+        temperature=round(temperature, 4), threshold=round(float(candidates[int(np.argmax(youden))]), 4)
+    )

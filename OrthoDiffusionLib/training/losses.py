@@ -1,0 +1,36 @@
+"""What a plane's networks are trained to lower."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+CROSS_ENTROPY_SHARE = 0.2
+"""Weight of the cross entropy beside the soft Dice loss, as published."""
+
+NOT_ANNOTATED = -1
+
+
+def segmentation_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """0.2 cross entropy + soft Dice over the structures that occur in the batch.
+
+    Args:
+        scores: logits, (batch, classes, k, i, j).
+        labels: integers (batch, k, i, j); -1 is not annotated and counts nowhere.
+    """
+    annotated = labels != NOT_ANNOTATED
+    cross_entropy = functional.cross_entropy(scores, labels.long(), ignore_index=NOT_ANNOTATED)
+    probabilities = torch.softmax(scores, dim=1) * annotated[:, None]
+    truth = torch.zeros_like(probabilities).scatter_(1, labels.clamp(min=0).long()[:, None], 1) * annotated[:, None]
+    axes = (0, 2, 3, 4)
+    overlap = (probabilities * truth).sum(axes)[1:]
+    total = (probabilities.sum(axes) + truth.sum(axes))[1:]
+    occurs = truth.sum(axes)[1:] > 0
+    dice = (2 * overlap + 1) / (total + 1)
+    soft_dice = 1 - dice[occurs].mean() if bool(occurs.any()) else scores.new_zeros(())
+    return CROSS_ENTROPY_SHARE * cross_entropy + soft_dice
+
+
+def diagnosis_loss(logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Binary cross entropy of the findings; both (batch, findings)."""
+    return functional.binary_cross_entropy_with_logits(logits, present)

@@ -1,0 +1,125 @@
+"""One plane's networks trained on labelled stacks: encoder, segmentation decoder and diagnosis head together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.losses import diagnosis_loss, segmentation_loss
+from OrthoDiffusionLib.training.phantom_stacks import StudyStacks
+from OrthoDiffusionLib.volumes.windows import centre_window, normalised
+
+
+@dataclass(frozen=True)
+class PlaneTraining:
+    """How a plane is trained.
+
+    Attributes:
+        steps: of the optimiser.
+        size: pixels of the windows along i and j; a multiple of the encoder's reduction.
+        batch: windows a step.
+        learning_rate: highest, reached after the warm-up; falls to zero along a cosine.
+        warm_up: steps.
+        timestep: of the noise, 0 to 999.
+        centre_share: share of windows that are the centre window, shifted by up to `centre_jitter` slices; the others
+            lie anywhere in the stack and train the segmentation alone.
+        centre_jitter: slices.
+        diagnosis_share: weight of the diagnosis loss.
+        seed: of weights, order, augmentation and noise.
+    """
+
+    steps: int
+    size: int
+    batch: int = 4
+    learning_rate: float = 1e-3
+    warm_up: int = 30
+    timestep: int = 50
+    centre_share: float = 0.75
+    centre_jitter: int = 1
+    diagnosis_share: float = 1.0
+    seed: int = 0
+
+
+Report = Callable[[int, float, float], None]
+
+
+def train_plane(
+    networks: PlaneNetworks, studies: Sequence[StudyStacks], plane: Plane, settings: PlaneTraining, report: Report
+) -> None:
+    """Train the networks in place.
+
+    Args:
+        networks: with a decoder and a diagnosis head.
+        studies: with a stack of this plane each.
+        plane: to be trained.
+        settings: of the training.
+        report: told the step, the segmentation loss and the diagnosis loss.
+
+    Raises:
+        FloatingPointError: when a loss is not finite; the weights are those before that step.
+    """
+    if networks.segmentation is None or networks.diagnosis is None:
+        raise ValueError("training needs a decoder and a diagnosis head")
+    generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id]))
+    torch.manual_seed(settings.seed)
+    schedule = cosine_schedule()
+    networks.to(memory_format=torch.channels_last_3d).train()
+    optimiser = torch.optim.AdamW(networks.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    timesteps = torch.full((settings.batch,), settings.timestep)
+    for step in range(settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * _rate(step, settings)
+        windows, labels, present, central = _draw_batch(studies, plane, settings, generator)
+        noise = torch.from_numpy(generator.standard_normal(windows.shape, dtype=np.float32))
+        noised = schedule.noised(windows, timesteps, noise).to(memory_format=torch.channels_last_3d)
+        features = networks.features(noised, timesteps)
+        segmentation = segmentation_loss(networks.segmentation(features), labels)
+        logits = networks.diagnosis(features)
+        diagnosis = diagnosis_loss(logits[central], present[central]) if bool(central.any()) else segmentation * 0
+        loss = segmentation + settings.diagnosis_share * diagnosis
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step} of the {plane.value} plane")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
+        optimiser.step()
+        report(step, segmentation.item(), diagnosis.item())
+    networks.eval()
+
+
+def _rate(step: int, settings: PlaneTraining) -> float:
+    if step < settings.warm_up:
+        return (step + 1) / settings.warm_up
+    return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def _draw_batch(
+    studies: Sequence[StudyStacks], plane: Plane, settings: PlaneTraining, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Windows (batch, 1, 16, i, j), labels (batch, 16, i, j), findings (batch, n), and which windows are central."""
+    windows, labels, present, central = [], [], [], []
+    for index in generator.integers(0, len(studies), settings.batch):
+        stack = studies[index].planes[plane]
+        last = stack.image.shape[0] - 16
+        is_central = bool(generator.random() < settings.centre_share)
+        if is_central:
+            jitter = generator.integers(-settings.centre_jitter, settings.centre_jitter + 1)
+            start = int(np.clip(centre_window(stack.image.shape[0]) + jitter, 0, last))
+        else:
+            start = int(generator.integers(0, last + 1))
+        window = torch.from_numpy(normalised(stack.image[start : start + 16].astype(np.float32)))
+        truth = torch.from_numpy(stack.labels[start : start + 16])
+        window, truth = augment(window, truth, settings.size, generator)
+        windows.append(window[None])
+        labels.append(truth)
+        present.append(torch.from_numpy(studies[index].present))
+        central.append(is_central)
+    return torch.stack(windows), torch.stack(labels), torch.stack(present), torch.tensor(central)
