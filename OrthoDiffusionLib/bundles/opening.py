@@ -1,0 +1,143 @@
+"""Opening a bundle: everything in it is verified before anything of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
+from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+REQUIRED_FILES = ("configs/inference.json", "docs/README.md", "LICENSE")
+IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
+UNSAFE_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy", ".npz", ".py"})
+PICKLE_PROTOCOL_BYTES = frozenset(range(2, 6))
+ZIP_MAGIC = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are those that its manifest lists.
+
+    Attributes:
+        folder: that it lies in.
+        manifest: what it says about itself.
+        manifest_sha256: of the manifest's file, which holds the hashes of all others.
+    """
+
+    folder: Path
+    manifest: BundleManifest
+    manifest_sha256: str
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Verify a bundle.
+
+    Raises:
+        OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version;
+            BUNDLE_INVALID for one that does not validate; BUNDLE_UNSAFE for a pickle, a link, or a file that the
+            manifest does not list; BUNDLE_WRONG_HASH for a file that is not the one listed.
+    """
+    manifest_path = folder / MANIFEST_FILE
+    if not manifest_path.is_file():
+        raise _missing(MANIFEST_FILE)
+    content = manifest_path.read_bytes()
+    manifest = _read_manifest(content)
+    for name in (*REQUIRED_FILES, *manifest.files):
+        if not (folder / name).is_file():
+            raise _missing(name)
+    _refuse_strangers(folder, manifest)
+    for name, expected in manifest.files.items():
+        check_hash(name, sha256_of(folder / name), expected)
+    return Bundle(folder, manifest, hashlib.sha256(content).hexdigest())
+
+
+def check_hash(name: str, computed: str, expected: str) -> None:
+    """Compare a file's hash with the manifest's.
+
+    Raises:
+        OrthoDiffusionError: BUNDLE_WRONG_HASH.
+    """
+    if computed != expected:
+        raise OrthoDiffusionError(
+            ErrorKind.BUNDLE_WRONG_HASH,
+            f"The file {name} of the bundle is not the one that its manifest lists.",
+            "Get the bundle again from where it came from; do not use this copy.",
+            detail=f"{name}: expected {expected}, found {computed}",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_manifest(content: bytes) -> BundleManifest:
+    invalid = OrthoDiffusionError(
+        ErrorKind.BUNDLE_INVALID, "The bundle's manifest is damaged.", "Get the bundle again from where it came from."
+    )
+    try:
+        raw = json.loads(content)
+    except ValueError as error:
+        raise invalid from error
+    if not isinstance(raw, dict):
+        raise invalid
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise OrthoDiffusionError(
+            ErrorKind.BUNDLE_UNKNOWN_SCHEMA,
+            f"The bundle's manifest has the schema version {version!r}; this program knows {SCHEMA_VERSION}.",
+            "Update OrthoDiffusion, or choose another bundle.",
+        )
+    try:
+        return BundleManifest.model_validate(raw)
+    except ValidationError as error:
+        invalid.detail = str(error)
+        raise invalid from error
+
+
+def _refuse_strangers(folder: Path, manifest: BundleManifest) -> None:
+    listed = {MANIFEST_FILE, *manifest.files}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise _unsafe(f"{name} is a link")
+        if path.is_dir() or path.name in IGNORED_NAMES:
+            continue
+        if path.suffix.lower() in UNSAFE_SUFFIXES or _looks_like_pickle(path):
+            raise _unsafe(f"{name} can carry code")
+        if name not in listed:
+            raise _unsafe(f"{name} is not listed in the manifest")
+
+
+def _looks_like_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == ZIP_MAGIC or (len(start) > 1 and start[0] == 0x80 and start[1] in PICKLE_PROTOCOL_BYTES)
+
+
+def _missing(name: str) -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.BUNDLE_MISSING_FILE,
+        f"The bundle lacks the file {name}.",
+        "Choose the folder that holds configs, models and docs, or get the bundle again.",
+    )
+
+
+def _unsafe(reason: str) -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.BUNDLE_UNSAFE,
+        f"The bundle is refused because {reason}.",
+        "Use a bundle whose weights are safetensors files; import published checkpoints with"
+        " “orthodiffusion bundle import-published”.",
+    )
