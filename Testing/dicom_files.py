@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
 
@@ -98,7 +99,9 @@ def compress(dataset: Dataset, compression: str) -> None:
     dataset.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
 
 
-def write_enhanced(path: Path, volume: Volume, order: npt.NDArray[np.intp], slope: float = 1.0) -> None:
+def write_enhanced(
+    path: Path, volume: Volume, order: npt.NDArray[np.intp], slope: float = 1.0, compression: str = "none"
+) -> None:
     """Write a volume as one enhanced multi-frame MR file with its frames in the given order."""
     dataset = slice_dataset(volume, 0, generate_uid())
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
@@ -118,6 +121,14 @@ def write_enhanced(path: Path, volume: Volume, order: npt.NDArray[np.intp], slop
     dataset.PerFrameFunctionalGroupsSequence = Sequence(frames)
     dataset.NumberOfFrames = len(order)
     dataset.PixelData = b"".join(volume.array[:, :, k].T.astype("<i2").tobytes() for k in order)
+    if compression != "none":
+        slices = [slice_dataset(volume, int(k), "1.2.3") for k in order]
+        for single in slices:
+            compress(single, compression)
+        codes = [next(generate_frames(single.PixelData, number_of_frames=1)) for single in slices]
+        dataset.PixelData = encapsulate(codes)
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = slices[0].file_meta.TransferSyntaxUID
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
 
 

@@ -101,7 +101,7 @@ def _survey_folder(folder: Path) -> Survey:
     for parent, folders, names in os.walk(folder):
         folders.sort()
         files += [Path(parent) / name for name in sorted(names) if name.upper() != "DICOMDIR" and name[0] != "."]
-    images = [file for file in files if _reader(file) is not None or is_dicom(file)]
+    images = [file for file in files if file.is_file() and (_reader(file) is not None or is_dicom(file))]
     survey = _survey_files(images, folder)
     if not survey.volumes and not survey.refusals:
         raise OrthoDiffusionError(
