@@ -30,7 +30,7 @@ def result_folder(output: Path) -> Iterator[Path]:
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".orthodiffusion-", dir=output.parent))
+        staging = Path(tempfile.mkdtemp(prefix=f".orthodiffusion-{os.getpid()}-", dir=output.parent))
     except OSError as error:
         raise _output_error(error) from error
     try:

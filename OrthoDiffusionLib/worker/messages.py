@@ -85,12 +85,11 @@ class Notification(_Message):
 
 
 class HelloResult(_Message):
-    """What the worker is: protocol and code version, process id, and the devices it can compute on."""
+    """What the worker is: protocol and code version, and process id."""
 
     protocol: int
     version: str
     pid: int
-    devices: tuple[str, ...]
 
 
 class LoadParams(_Message):
