@@ -136,9 +136,7 @@ def _ema_state(content: object, path: Path) -> Mapping[str, torch.Tensor]:
     return state
 
 
-def _split(
-    state: Mapping[str, torch.Tensor], path: Path
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+def _split(state: Mapping[str, torch.Tensor], path: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     network: dict[str, torch.Tensor] = {}
     buffers: dict[str, torch.Tensor] = {}
     for key, tensor in state.items():

@@ -26,9 +26,7 @@ class ScoreVolume:
     affine: npt.NDArray[np.float64]
 
 
-def network_grid_affine(
-    affine: npt.NDArray[np.float64], shape: Sequence[int], size: int
-) -> npt.NDArray[np.float64]:
+def network_grid_affine(affine: npt.NDArray[np.float64], shape: Sequence[int], size: int) -> npt.NDArray[np.float64]:
     """Affine of the grid that resizing a stack's slices to size x size pixels makes.
 
     Pixel centres follow the half-pixel rule of the resize: network pixel u lies at native pixel (u + 0.5) n / size - 0.5.
@@ -101,9 +99,7 @@ def _sample(
     normalised = []
     for axis in (1, 0, 2):
         row = to_plane[axis]
-        position = (
-            (row[0] * i + row[3])[:, None, None] + (row[1] * j)[None, :, None] + (row[2] * k)[None, None, :]
-        )
+        position = (row[0] * i + row[3])[:, None, None] + (row[1] * j)[None, :, None] + (row[2] * k)[None, None, :]
         # 1e-6: a target's voxel on the very border is inside in spite of rounding.
         inside &= (position >= -0.5 - 1e-6) & (position <= extents[axis] - 0.5 + 1e-6)
         span = max(extents[axis] - 1, 1)

@@ -45,6 +45,8 @@ def result_folder(output: Path) -> Iterator[Path]:
 def _publish(staging: Path, output: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
+    for path in staging.iterdir():
+        path.chmod(0o666 & ~umask)
     if not output.exists():
         staging.chmod(0o777 & ~umask)
         staging.rename(output)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.volumes.checks import check_study, check_volume
-from OrthoDiffusionLib.volumes.orientation import is_nearly_isotropic, plane_of
-from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.orientation import is_nearly_isotropic, plane_of, slice_axis
+from OrthoDiffusionLib.volumes.reading import read_series, survey_series
 from OrthoDiffusionLib.volumes.resampling import reformat
 from OrthoDiffusionLib.volumes.volume import Volume
 
@@ -87,23 +87,8 @@ def _named_series(plane: Plane, path: Path) -> Volume:
 
 
 def _sort_into_planes(paths: tuple[Path, ...], volumes: dict[Plane, Volume], warnings: list[str]) -> None:
-    candidates = [volume for path in paths for volume in read_series(path)]
-    usable: list[Volume] = []
-    refusals: list[OrthoDiffusionError] = []
-    for volume in candidates:
-        try:
-            check_volume(volume)
-            usable.append(volume)
-        except OrthoDiffusionError as refusal:
-            refusals.append(refusal)
-            if len(candidates) > 1 and refusal.kind is ErrorKind.TOO_FEW_SLICES:
-                warnings.append(f"“{volume.source.name}” was left out: {refusal.sentence}")
-            else:
-                raise
-    if refusals and not usable and not volumes:
-        raise refusals[0]
     named = set(volumes)
-    for volume in usable:
+    for volume in _usable(paths, bool(named), warnings):
         plane = plane_of(volume.affine, volume.shape)
         if plane in named:
             warnings.append(
@@ -114,12 +99,42 @@ def _sort_into_planes(paths: tuple[Path, ...], volumes: dict[Plane, Volume], war
         else:
             check_study_of_one_plane(volumes[plane], volume)
             kept, left = volumes[plane], volume
-            if volume.shape[2] > kept.shape[2]:
+            if _slices(volume) > _slices(kept):
                 kept, left = volume, kept
             volumes[plane] = kept
             warnings.append(
-                f"Two {plane.value} series were given; “{kept.source.name}” was assessed and “{left.source.name}” left out."
+                f"Two {plane.value} series were given; “{kept.source.name}” was assessed and"
+                f" “{left.source.name}” left out."
             )
+
+
+def _usable(paths: tuple[Path, ...], others_named: bool, warnings: list[str]) -> list[Volume]:
+    """Volumes that can be assessed; a series that cannot is left out with a warning where others remain."""
+    usable: list[Volume] = []
+    refusals: list[tuple[str, OrthoDiffusionError]] = []
+    for path in paths:
+        survey = survey_series(path)
+        refusals += [(refusal.name, refusal.error) for refusal in survey.refusals]
+        alone = len(survey.volumes) + len(survey.refusals) == 1
+        if alone and survey.refusals:
+            raise survey.refusals[0].error
+        for volume in survey.volumes:
+            try:
+                check_volume(volume)
+                usable.append(volume)
+            except OrthoDiffusionError as refusal:
+                # A file that was chosen by itself is meant; one of many in a folder may be a localizer.
+                if alone:
+                    raise
+                refusals.append((volume.source.name, refusal))
+    if refusals and not usable and not others_named:
+        raise refusals[0][1]
+    warnings += [f"“{name}” was left out: {refusal.sentence}" for name, refusal in refusals]
+    return usable
+
+
+def _slices(volume: Volume) -> int:
+    return volume.shape[slice_axis(volume.affine, volume.shape)]
 
 
 def check_study_of_one_plane(first: Volume, second: Volume) -> None:
@@ -151,13 +166,3 @@ def _with_reformatted_planes(series: dict[Plane, StudySeries], warnings: list[st
             complete[plane] = StudySeries(volume, reformat(volume, plane), reformatted_from=source)
             warnings.append(f"The {plane.value} plane was reformatted from the {source.value} 3D series.")
     return {plane: complete[plane] for plane in Plane if plane in complete}
-
-
-def without_planes(study: Study, planes: set[Plane], reason: str) -> Study:
-    """The study without some of its planes, and a warning that gives the reason for each."""
-    dropped = [plane for plane in Plane if plane in planes and plane in study.series]
-    return replace(
-        study,
-        series={plane: series for plane, series in study.series.items() if plane not in planes},
-        warnings=(*study.warnings, *(f"The {plane.value} plane was left out: {reason}" for plane in dropped)),
-    )

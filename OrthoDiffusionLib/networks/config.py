@@ -25,7 +25,9 @@ class UNetConfig:
         if self.base_channels < NORM_GROUPS or self.base_channels % NORM_GROUPS:
             raise ValueError(f"base_channels must be a multiple of {NORM_GROUPS}, not {self.base_channels}")
         if len(self.channel_multipliers) < 2 or min(self.channel_multipliers) < 1:
-            raise ValueError(f"channel_multipliers must be two or more positive numbers, not {self.channel_multipliers}")
+            raise ValueError(
+                f"channel_multipliers must be two or more positive numbers, not {self.channel_multipliers}"
+            )
 
     @property
     def widths(self) -> tuple[int, ...]:

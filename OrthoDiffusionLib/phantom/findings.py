@@ -17,13 +17,17 @@ class Rates(NamedTuple):
 
 
 CLINICAL_RATES = Rates(
-    MappingProxyType({"ACL": 0.22, "PCL": 0.03, "MM": 0.37, "LM": 0.17, "MCL": 0.12, "LCL": 0.04, "PD": 0.04, "EFFU": 0.4}),
+    MappingProxyType(
+        {"ACL": 0.22, "PCL": 0.03, "MM": 0.37, "LM": 0.17, "MCL": 0.12, "LCL": 0.04, "PD": 0.04, "EFFU": 0.4}
+    ),
     MappingProxyType({"MM": 0.35, "LM": 0.35, "MCL": 0.25, "EFFU": 0.85}),
 )
 """Orders of magnitude in symptomatic adults referred for MRI."""
 
 BALANCED_RATES = Rates(
-    MappingProxyType({"ACL": 0.35, "PCL": 0.3, "MM": 0.35, "LM": 0.35, "MCL": 0.3, "LCL": 0.3, "PD": 0.25, "EFFU": 0.4}),
+    MappingProxyType(
+        {"ACL": 0.35, "PCL": 0.3, "MM": 0.35, "LM": 0.35, "MCL": 0.3, "LCL": 0.3, "PD": 0.25, "EFFU": 0.4}
+    ),
     MappingProxyType({"EFFU": 0.6}),
 )
 """Every finding common enough to be learned and measured on a few hundred phantoms; not how patients are."""

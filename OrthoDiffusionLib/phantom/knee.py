@@ -44,7 +44,9 @@ def _dislocated(shape: KneeShape, severity: float) -> KneeShape:
     if severity == 0:
         return shape
     return replace(
-        shape, patella_shift=shape.patella_shift + 10 + 12 * severity, patella_tilt=shape.patella_tilt + 14 + 16 * severity
+        shape,
+        patella_shift=shape.patella_shift + 10 + 12 * severity,
+        patella_tilt=shape.patella_tilt + 14 + 16 * severity,
     )
 
 

@@ -48,9 +48,7 @@ def _ligaments(shape: KneeShape) -> dict[str, Ligament]:
         "PCL": Ligament(
             "pcl", bezier((0, -27, -9), (-1, -24, 13), (-half + 2, 2, 19)), shape.pcl_radius, (1, 1, 1), (0, -4, 2)
         ),
-        "MCL": Ligament(
-            "mcl", bezier((-31, 5, -56), (-43.5, 0, -6), (-41, -2, 34)), 1.7, (1, 3.0, 1), (-3, 0, 0)
-        ),
+        "MCL": Ligament("mcl", bezier((-31, 5, -56), (-43.5, 0, -6), (-41, -2, 34)), 1.7, (1, 3.0, 1), (-3, 0, 0)),
         "LCL": Ligament("lcl", bezier((40, -20, -12), (43, -13, 12), (40, -5, 33)), 2.3, (1, 1, 1), (4, 0, 0)),
     }
 

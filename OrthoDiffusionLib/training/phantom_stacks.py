@@ -79,7 +79,5 @@ def nearest_labels(labels: npt.NDArray[np.int16], size: int) -> npt.NDArray[np.i
 
 def _read(path: Path) -> StudyStacks:
     with np.load(path) as arrays:
-        planes = {
-            plane: PlaneStack(arrays[f"{plane.value}_image"], arrays[f"{plane.value}_labels"]) for plane in Plane
-        }
+        planes = {plane: PlaneStack(arrays[f"{plane.value}_image"], arrays[f"{plane.value}_labels"]) for plane in Plane}
         return StudyStacks(planes, arrays["present"])

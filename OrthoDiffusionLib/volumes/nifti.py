@@ -95,5 +95,3 @@ def _check_geometry(header: Any) -> None:
         raise bad_spacing("The file gives its voxel sizes in another unit than millimetres.")
     if header["sform_code"] <= 0 and header["qform_code"] <= 0:
         raise bad_affine("The file does not say how the volume lies in the patient (sform and qform codes are 0).")
-
-

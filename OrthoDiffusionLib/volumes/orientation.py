@@ -138,9 +138,7 @@ def to_network_axes(volume: Volume, plane: Plane) -> Reoriented:
     directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
     codes = [_DIRECTION[code] for code in plane.network_axcodes]
     axes = (nearest[codes[0][0]], nearest[codes[1][0]], nearest[codes[2][0]])
-    flipped = tuple(
-        bool(directions[ras, axis] * sign < 0) for axis, (ras, sign) in zip(axes, codes, strict=True)
-    )
+    flipped = tuple(bool(directions[ras, axis] * sign < 0) for axis, (ras, sign) in zip(axes, codes, strict=True))
     array = np.transpose(volume.array, axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flipped)]
     turned = np.eye(4)
     turned[:3, :3] = 0

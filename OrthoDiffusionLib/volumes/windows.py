@@ -51,9 +51,7 @@ def normalised(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return ((window - low) / (high - low + np.float32(MIN_MAX_EPSILON)) * 2 - 1).astype(np.float32)
 
 
-def window_tensor(
-    stack: npt.NDArray[Any], start: int, size: int = 256, slices: int = 16
-) -> npt.NDArray[np.float32]:
+def window_tensor(stack: npt.NDArray[Any], start: int, size: int = 256, slices: int = 16) -> npt.NDArray[np.float32]:
     """One window as the network takes it.
 
     Args:

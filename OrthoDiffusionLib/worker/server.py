@@ -89,7 +89,9 @@ class Server:
             try:
                 request = Request.model_validate_json(line)
             except ValidationError as error:
-                self._refuse(_id_of(line), ErrorKind.WORKER_PROTOCOL, "The worker got a message it does not know.", error)
+                self._refuse(
+                    _id_of(line), ErrorKind.WORKER_PROTOCOL, "The worker got a message it does not know.", error
+                )
                 continue
             if request.method == "shutdown":
                 self._send(Response(id=request.id, result={}))
@@ -209,7 +211,9 @@ def presentable(error: Exception) -> OrthoDiffusionError:
         )
     if isinstance(error, MemoryError):
         return OrthoDiffusionError(
-            ErrorKind.OUT_OF_MEMORY, "There is too little memory for this study.", "Close other programs and run it again."
+            ErrorKind.OUT_OF_MEMORY,
+            "There is too little memory for this study.",
+            "Close other programs and run it again.",
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return OrthoDiffusionError(

@@ -1,0 +1,1 @@
+"""The command line: `orthodiffusion run | bundle | phantom | evaluate | worker | doctor`."""

@@ -1,0 +1,49 @@
+"""The entry point of `orthodiffusion`."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import typer
+
+from OrthoDiffusionLib import __version__
+from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, run, worker
+from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
+
+app = typer.Typer(
+    name="orthodiffusion",
+    help="Segment and diagnose MR studies of the knee. Research use only, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("run")(run.run)
+app.add_typer(bundle.app, name="bundle")
+app.command("phantom")(phantom.phantom)
+app.command("evaluate")(evaluate.evaluate)
+app.command("worker")(worker.worker)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orthodiffusion {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    logging.basicConfig(level=logging.DEBUG if os.environ.get(DEBUG_VARIABLE) else logging.WARNING)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

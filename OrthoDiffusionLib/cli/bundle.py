@@ -1,0 +1,87 @@
+"""`orthodiffusion bundle`: list, verify and import model packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.table import Table
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.registry import BundleEntry, find_bundle, list_bundles
+from OrthoDiffusionLib.cli.reporting import out, print_json, reported
+from OrthoDiffusionLib.errors import OrthoDiffusionError
+
+app = typer.Typer(help="List, verify and import model packages.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@app.command("list")
+def list_command(as_json: AsJson = False) -> None:
+    """List the bundles that can be used, and whether each is what its manifest says."""
+    with reported(as_json):
+        rows = [(entry, _problem(entry)) for entry in list_bundles()]
+        if as_json:
+            print_json(
+                [
+                    {"name": e.name, "title": e.title, "folder": str(e.folder), "origin": e.origin, "problem": problem}
+                    for e, problem in rows
+                ]
+            )
+            return
+        table = Table("name", "title", "origin", "state")
+        for entry, problem in rows:
+            table.add_row(entry.name, entry.title, entry.origin, problem or "verified")
+        out.print(table)
+
+
+@app.command("show")
+def show(
+    bundle: Annotated[Optional[str], typer.Argument(metavar="[NAME|DIR]")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Verify a bundle and show what it says about itself."""
+    with reported(as_json):
+        opened = open_bundle(find_bundle(bundle))
+        manifest = opened.manifest
+        if as_json:
+            print_json({"manifest_sha256": opened.manifest_sha256, **manifest.model_dump(mode="json")})
+            return
+        out.print(f"[bold]{manifest.title}[/] ({manifest.name} {manifest.version})")
+        out.print(manifest.intended_use, soft_wrap=True)
+        for plane, recipe in manifest.planes.items():
+            does = [word for word, can in (("segments", recipe.segmentation), ("diagnoses", recipe.diagnosis)) if can]
+            out.print(
+                f"{plane.value}: {recipe.block} at timestep {recipe.timestep}; {', '.join(does) or 'features only'}"
+            )
+        out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True)
+
+
+@app.command("import-published")
+def import_command(
+    output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
+    sagittal: Annotated[Optional[Path], typer.Option(help="The authors' sagittal_model.pt.")] = None,  # noqa: UP045
+    coronal: Annotated[Optional[Path], typer.Option(help="The authors' coronal_model.pt.")] = None,  # noqa: UP045
+    axial: Annotated[Optional[Path], typer.Option(help="The authors' axial_model.pt.")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Turn the authors' published checkpoints into a bundle; no code in them is ever run."""
+    with reported(as_json):
+        from OrthoDiffusionLib.bundles.published import import_published
+
+        named = {Plane.AXIAL: axial, Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal}
+        made = import_published({plane: path for plane, path in named.items() if path is not None}, output)
+        if as_json:
+            print_json({"folder": str(made.folder), "manifest_sha256": made.manifest_sha256})
+        else:
+            out.print(f"Written to {made.folder}; it holds backbones without heads, for features and training.")
+
+
+def _problem(entry: BundleEntry) -> str | None:
+    try:
+        open_bundle(entry.folder)
+    except OrthoDiffusionError as error:
+        return error.sentence
+    return None

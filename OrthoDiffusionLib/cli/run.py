@@ -1,0 +1,102 @@
+"""`orthodiffusion run`: one study in, a result folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.result import Result
+from OrthoDiffusionLib.inference.result_folder import read_result
+from OrthoDiffusionLib.worker.client import WorkerClient
+from OrthoDiffusionLib.worker.messages import RunParams
+
+PlanePath = Optional[Path]  # noqa: UP045 - typer reads annotations at run time, and Python 3.10 has no Path | None there
+
+
+def run(
+    paths: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(metavar="[PATH]...", help="Files, DICOM folders or zips, sorted into planes by their geometry."),
+    ] = None,
+    sagittal: Annotated[PlanePath, typer.Option(help="The sagittal series.")] = None,
+    coronal: Annotated[PlanePath, typer.Option(help="The coronal series.")] = None,
+    axial: Annotated[PlanePath, typer.Option(help="The axial series.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the result; written at the end, all or nothing.")] = ...,  # type: ignore[assignment]
+    bundle: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME|DIR", help="Bundle to use; the demonstration model if left out."),
+    ] = None,
+    segment: Annotated[bool, typer.Option("--segment/--no-segment", help="Write label maps.")] = True,
+    diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Write findings.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the noise; the same seed gives the same numbers.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Segment and diagnose one study.
+
+    Examples:
+
+        orthodiffusion run study-folder --output result
+
+        orthodiffusion run --sagittal sag.nii.gz --coronal cor.nii.gz --output result
+    """
+    with reported(as_json):
+        if not overwrite and output.is_dir() and any(output.iterdir()):
+            raise OrthoDiffusionError(
+                ErrorKind.OUTPUT_NOT_WRITABLE,
+                "The output folder is not empty.",
+                "Choose a new folder, or add --overwrite.",
+            )
+        named = {Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal, Plane.AXIAL: axial}
+        params = RunParams(
+            paths=tuple(path.absolute() for path in paths or ()),
+            series={plane: path.absolute() for plane, path in named.items() if path is not None},
+            output=output.absolute(),
+            bundle=str(Path(bundle).absolute()) if bundle and Path(bundle).is_dir() else bundle,
+            segment=segment,
+            diagnose=diagnose,
+            device=device,
+            seed=seed,
+        )
+        _run(params, show_progress=not (as_json or quiet))
+        result = read_result(output)
+        if as_json:
+            print_json(result.model_dump(mode="json"))
+        elif not quiet:
+            _show(result, output)
+
+
+def _run(params: RunParams, show_progress: bool) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with WorkerClient() as client, Progress(*columns, console=err, disable=not show_progress, transient=True) as bar:
+        task = bar.add_task("Starting", total=1.0)
+        client.run(params, lambda told: bar.update(task, completed=told.fraction, description=told.message))
+
+
+def _show(result: Result, output: Path) -> None:
+    if result.findings:
+        table = Table(title="Findings", title_justify="left")
+        for column in ("finding", "name", "probability", "threshold", "present"):
+            table.add_column(column, justify="right" if column in ("probability", "threshold") else "left")
+        for record in result.findings:
+            present = "[bold]yes[/]" if record.present else "no"
+            table.add_row(record.key, record.name, f"{record.probability:.2f}", f"{record.threshold:.2f}", present)
+        out.print(table)
+    for warning in result.warnings:
+        out.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
+    out.print(f"[bold]{result.notice}[/]", soft_wrap=True)
+    out.print(f"Written to {output}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics and how good a bundle is on studies with known truth."""

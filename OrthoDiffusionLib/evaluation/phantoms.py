@@ -1,0 +1,203 @@
+"""How good a bundle is on phantoms: each is run as a study is, and compared with its truth on its own grid."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.evaluation.metrics import bootstrap_interval, dice, expected_calibration_error
+from OrthoDiffusionLib.inference.engine import Engine
+from OrthoDiffusionLib.inference.request import StudyRequest
+from OrthoDiffusionLib.inference.result_folder import read_result
+from OrthoDiffusionLib.inference.watch import Unwatched
+from OrthoDiffusionLib.phantom import make_study
+from OrthoDiffusionLib.phantom.writing import write_study
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures of one bundle over phantoms.
+
+    Attributes:
+        bundle: name and version.
+        studies: how many phantoms.
+        seed: of the first.
+        dice: for each plane and structure, the mean over the studies that show it.
+        auroc: of each finding.
+        ece: expected calibration error over all findings.
+        mean_dice: mean over structures of the mean over planes.
+        macro_auroc: mean over findings.
+        intervals: 95 % bootstrap interval of each measure by its name.
+    """
+
+    bundle: str
+    studies: int
+    seed: int
+    dice: Mapping[str, Mapping[str, float]]
+    auroc: Mapping[str, float]
+    ece: float
+    mean_dice: float
+    macro_auroc: float
+    intervals: Mapping[str, Interval]
+
+    def to_json_dict(self) -> dict[str, object]:
+        """All of it, for `--json`."""
+        return {
+            "bundle": self.bundle,
+            "studies": self.studies,
+            "seed": self.seed,
+            "date": date.today().isoformat(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+            "mean_dice": self.mean_dice,
+            "dice": {plane: dict(values) for plane, values in self.dice.items()},
+            "macro_auroc": self.macro_auroc,
+            "auroc": dict(self.auroc),
+            "ece": self.ece,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+        }
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Rows of measure, value and interval."""
+        rows = [("mean Dice", self.mean_dice, "mean_dice"), ("macro-AUROC", self.macro_auroc, "macro_auroc")]
+        rows.append(("calibration error", self.ece, "ece"))
+        for structure in next(iter(self.dice.values())):
+            for plane in self.dice:
+                rows.append((f"Dice {structure}, {plane}", self.dice[plane][structure], f"dice/{plane}/{structure}"))
+        rows += [(f"AUROC {finding}", value, f"auroc/{finding}") for finding, value in self.auroc.items()]
+        return [(name, f"{value:.3f}", "{:.3f} to {:.3f}".format(*self.intervals[key])) for name, value, key in rows]
+
+    def conditions(self) -> str:
+        """One sentence on how the figures came about."""
+        return (
+            f"{self.bundle} on {self.studies} phantoms from seed {self.seed}, {date.today().isoformat()},"
+            f" {platform.machine()} with {os.cpu_count()} processors. Phantoms are not patients."
+        )
+
+
+def evaluate_on_phantoms(bundle: str | None, studies: int, seed: int, advance: Callable[[], None]) -> Evaluation:
+    """Run a bundle on phantoms and measure it.
+
+    Args:
+        bundle: name, folder, or None for the default.
+        studies: how many phantoms.
+        seed: of the first; the others follow.
+        advance: called after each study.
+
+    Raises:
+        OrthoDiffusionError: as a run does.
+    """
+    engine = Engine()
+    manifest = engine.load(bundle).bundle.manifest
+    structures = {structure.key: structure.label for structure in manifest.structures}
+    overlaps: list[dict[tuple[str, str], float]] = []
+    probabilities, present = [], []
+    for number in range(seed, seed + studies):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            truth = _run_phantom(engine, bundle, number, folder)
+            result = read_result(folder / "result")
+            overlaps.append(_overlaps(folder, structures))
+        by_key = {record.key: record.probability for record in result.findings}
+        probabilities.append([by_key[finding.key] for finding in manifest.findings])
+        present.append([float(truth[finding.key] > 0) for finding in manifest.findings])
+        advance()
+    planes = [plane.value for plane in Plane if manifest.segments(plane)]
+    table = np.array([[[row[plane, key] for key in structures] for plane in planes] for row in overlaps])
+    findings = [finding.key for finding in manifest.findings]
+    return _summary(
+        f"{manifest.name} {manifest.version}", seed, planes, list(structures), findings, table,
+        np.array(probabilities), np.array(present),
+    )  # fmt: skip
+
+
+def _run_phantom(engine: Engine, bundle: str | None, seed: int, folder: Path) -> dict[str, float]:
+    write_study(make_study(seed), folder)
+    series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
+    engine.run(StudyRequest(output=folder / "result", series=series, bundle=bundle), Unwatched())
+    findings: dict[str, float] = json.loads((folder / "truth" / "truth.json").read_text())["findings"]
+    return findings
+
+
+def _overlaps(folder: Path, structures: Mapping[str, int]) -> dict[tuple[str, str], float]:
+    overlaps = {}
+    for plane in Plane:
+        path = folder / "result" / f"labels_{plane.value}.nii.gz"
+        if path.exists():
+            predicted = np.asarray(nibabel.load(path).dataobj)
+            truth = np.asarray(nibabel.load(folder / "truth" / f"{plane.value}.nii.gz").dataobj)
+            for key, label in structures.items():
+                overlaps[plane.value, key] = dice(predicted, truth, label)
+    return overlaps
+
+
+def _summary(
+    bundle: str,
+    seed: int,
+    planes: list[str],
+    structures: list[str],
+    findings: list[str],
+    table: npt.NDArray[np.float64],
+    probabilities: npt.NDArray[np.float64],
+    present: npt.NDArray[np.float64],
+) -> Evaluation:
+    """Measures and intervals; `table` is (studies, planes, structures), the others (studies, findings)."""
+    count = len(table)
+
+    def structure_dice(rows: npt.NDArray[np.intp], plane: int, structure: int) -> float:
+        values = table[rows, plane, structure]
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def mean_dice(rows: npt.NDArray[np.intp]) -> float:
+        return float(
+            np.nanmean([[structure_dice(rows, p, s) for s in range(len(structures))] for p in range(len(planes))])
+        )
+
+    def auroc(rows: npt.NDArray[np.intp], finding: int) -> float:
+        truth = present[rows, finding]
+        if truth.min() == truth.max():
+            return float("nan")
+        return float(roc_auc_score(truth, probabilities[rows, finding]))
+
+    def macro_auroc(rows: npt.NDArray[np.intp]) -> float:
+        return float(np.nanmean([auroc(rows, finding) for finding in range(len(findings))]))
+
+    def ece(rows: npt.NDArray[np.intp]) -> float:
+        return expected_calibration_error(probabilities[rows].ravel(), present[rows].ravel())
+
+    measures: dict[str, Callable[[npt.NDArray[np.intp]], float]] = {
+        "mean_dice": mean_dice,
+        "macro_auroc": macro_auroc,
+        "ece": ece,
+    }
+    for p, plane in enumerate(planes):
+        for s, structure in enumerate(structures):
+            measures[f"dice/{plane}/{structure}"] = lambda rows, p=p, s=s: structure_dice(rows, p, s)
+    for f, finding in enumerate(findings):
+        measures[f"auroc/{finding}"] = lambda rows, f=f: auroc(rows, f)
+    everything = np.arange(count)
+    values = {name: measure(everything) for name, measure in measures.items()}
+    return Evaluation(
+        bundle=bundle,
+        studies=count,
+        seed=seed,
+        dice={plane: {s: values[f"dice/{plane}/{s}"] for s in structures} for plane in planes},
+        auroc={finding: values[f"auroc/{finding}"] for finding in findings},
+        ece=values["ece"],
+        mean_dice=values["mean_dice"],
+        macro_auroc=values["macro_auroc"],
+        intervals={name: bootstrap_interval(measure, count, seed) for name, measure in measures.items()},
+    )
