@@ -84,7 +84,9 @@ def findings_figure(result: Result) -> Figure:
         spine.set_visible(False)
     figure.suptitle("Probability of each finding", color=FOREGROUND, fontsize=14, x=0.02, ha="left", weight="bold")
     planes = [plane for plane in Plane if any(plane in record.plane_probabilities for record in records)]
-    key = ", ".join(f"{ {'^': 'triangle', 's': 'square', 'o': 'circle'}[markers[plane]]} {plane.value} alone" for plane in planes)
+    key = ", ".join(
+        f"{ {'^': 'triangle', 's': 'square', 'o': 'circle'}[markers[plane]] } {plane.value} alone" for plane in planes
+    )
     figure.text(0.02, 0.075, f"White line: threshold; {key}", color=FOREGROUND, fontsize=8)
     figure.text(0.02, 0.02, result.notice, color=ACCENT, fontsize=9)
     figure.subplots_adjust(left=0.36, right=0.97, top=0.89, bottom=0.17)

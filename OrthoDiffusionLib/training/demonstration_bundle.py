@@ -114,9 +114,7 @@ def build_demonstration(
         "network": {"base_channels": 32, "window_slices": 16, "window_size": window_size},
         "planes": recipes,
         "fusion": {"gate": "models/gate.safetensors"},
-        "calibration": {
-            key: value.model_dump() for key, value in calibrations(gate, logits, present).items()
-        },
+        "calibration": {key: value.model_dump() for key, value in calibrations(gate, logits, present).items()},
         "training_data": {
             "description": f"{len(training_seeds)} synthetic knees of OrthoDiffusion's own phantom; no image of a person.",
             "studies": len(training_seeds),

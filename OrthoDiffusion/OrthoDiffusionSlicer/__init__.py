@@ -1,0 +1,1 @@
+"""The parts of the Slicer module, one file per concern."""

@@ -1,0 +1,50 @@
+"""A job's private folder: the volumes that the worker reads and the result that it writes; removed whatever happens."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from OrthoDiffusionSlicer.scene import volume_array
+
+
+class Job:
+    """One run: its folder (mode 0700), its input files and its output folder."""
+
+    def __init__(self, volumes: Mapping[str, Any]) -> None:
+        """Write each plane's volume node into a new private folder.
+
+        Raises:
+            ValueError, OSError: with a sentence for the person, when a volume cannot be used; nothing is left then.
+        """
+        self.volumes = dict(volumes)
+        self.folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-job-"))
+        self.output = self.folder / "result"
+        self.series: dict[str, str] = {}
+        try:
+            for plane, node in volumes.items():
+                self.series[plane] = str(self._write(plane, node))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove the folder; twice is fine."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, plane: str, node: Any) -> Path:
+        volume_array(node)
+        path = self.folder / f"{plane}.nrrd"
+        storage = slicer.vtkMRMLNRRDStorageNode()
+        storage.SetFileName(str(path))
+        storage.SetUseCompression(0)
+        if not storage.WriteData(node):
+            raise OSError(
+                f"The volume “{node.GetName()}” could not be handed over. Free some disk space and try again."
+            )
+        return path

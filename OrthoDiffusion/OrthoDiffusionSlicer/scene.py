@@ -1,0 +1,184 @@
+"""MRML in and out: volumes into a scene, results onto them. No Qt, no window: the same code runs in the desktop and without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+ATTRIBUTE = "OrthoDiffusion."
+FILL_OPACITY, OUTLINE_OPACITY = 0.45, 1.0
+TABLE_COLUMNS = ("finding", "name", "probability", "threshold", "present")
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What a result became in the scene; None for what it does not hold."""
+
+    segmentation: Any | None
+    table: Any | None
+
+
+def add_volume(scene: Any, name: str, array: np.ndarray, affine: np.ndarray) -> Any:
+    """Add a scalar volume.
+
+    Args:
+        scene: vtkMRMLScene.
+        name: shown to the person.
+        array: (i, j, k).
+        affine: (4, 4), voxel index to RAS in mm.
+
+    Returns:
+        the new vtkMRMLScalarVolumeNode.
+    """
+    image = vtk.vtkImageData()
+    image.SetDimensions(*array.shape)
+    voxels = numpy_to_vtk(np.ascontiguousarray(array.transpose(2, 1, 0)).ravel(), deep=True)
+    image.GetPointData().SetScalars(voxels)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node.SetAndObserveImageData(image)
+    node.SetIJKToRASMatrix(_matrix(affine))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def volume_array(node: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (i, j, k) and affine (voxel index to RAS, mm) of a volume node; a copy.
+
+    Raises:
+        ValueError: with a sentence for the person, for a node without an image, with several components, or under a
+            transform.
+    """
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:
+        raise ValueError(f"The volume “{node.GetName()}” holds no image. Choose another one.")
+    if image.GetNumberOfScalarComponents() != 1:
+        raise ValueError(f"The volume “{node.GetName()}” is in colour. Choose a greyscale MR series.")
+    if node.GetParentTransformNode() is not None:
+        raise ValueError(
+            f"The volume “{node.GetName()}” is under a transform. Harden the transform first (Data module), then run again."
+        )
+    flat = vtk_to_numpy(image.GetPointData().GetScalars())
+    array = flat.reshape(image.GetDimensions()[::-1]).transpose(2, 1, 0).copy()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return array, np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneResult:
+    """Add a result: one new segmentation and one new table; nothing that is in the scene is changed.
+
+    Args:
+        scene: vtkMRMLScene.
+        folder: that a run wrote.
+        volumes: volume nodes of the study; the first one gives the reference geometry and the place in the hierarchy.
+
+    Raises:
+        OSError, ValueError: when the folder holds no readable result.
+    """
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    segmentation = table = None
+    if result["segmentation"]:
+        segmentation = _read_segmentation(scene, folder / result["segmentation"])
+        if volumes:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volumes[0])
+    if result["findings"]:
+        table = _add_findings(scene, result)
+    for node in (segmentation, table):
+        if node is not None:
+            _set_provenance(node, result)
+            _place_beside(scene, node, volumes)
+    return SceneResult(segmentation, table)
+
+
+def _read_segmentation(scene: Any, path: Path) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName("OrthoDiffusion segmentation"))
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(path))
+    read = storage.ReadData(node)
+    # The file goes with the job's folder: the scene must save the segmentation anew, not point there.
+    scene.RemoveNode(storage)
+    if not read:
+        scene.RemoveNode(node)
+        raise ValueError("The segmentation could not be read. Run the study again.")
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetOpacity2DFill(FILL_OPACITY)
+        display.SetOpacity2DOutline(OUTLINE_OPACITY)
+    return node
+
+
+def _add_findings(scene: Any, result: Mapping[str, Any]) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("OrthoDiffusion findings"))
+    findings = result["findings"]
+    planes = sorted({plane for record in findings for plane in record["plane_probabilities"]})
+    table = vtk.vtkTable()
+    for name in TABLE_COLUMNS:
+        numeric = name in ("probability", "threshold")
+        cells = [record[name] if name != "finding" else record["key"] for record in findings]
+        if name == "present":
+            cells = ["yes" if cell else "no" for cell in cells]
+        table.AddColumn(_column(name, cells, numeric))
+    for plane in planes:
+        for kind in ("probabilities", "weights"):
+            cells = [record[f"plane_{kind}"].get(plane, float("nan")) for record in findings]
+            table.AddColumn(_column(f"{plane} {'probability' if kind == 'probabilities' else 'weight'}", cells, True))
+    node.SetAndObserveTable(table)
+    node.SetLocked(True)
+    return node
+
+
+def _column(name: str, cells: Sequence[Any], numeric: bool) -> Any:
+    column = vtk.vtkDoubleArray() if numeric else vtk.vtkStringArray()
+    column.SetName(name)
+    for cell in cells:
+        column.InsertNextValue(cell)
+    return column
+
+
+def _set_provenance(node: Any, result: Mapping[str, Any]) -> None:
+    provenance = result["provenance"]
+    attributes = {
+        "Notice": result["notice"],
+        "Bundle": f"{provenance['bundle']['name']} {provenance['bundle']['version']}",
+        "BundleSHA256": provenance["bundle"]["manifest_sha256"],
+        "CodeVersion": provenance["code_version"],
+        "Seed": str(provenance["seed"]),
+        "Device": provenance["device"],
+        "NotAssessed": ", ".join(result["not_assessed"]),
+        "Warnings": "\n".join(result["warnings"]),
+        "Provenance": json.dumps(provenance, sort_keys=True),
+    }
+    for name, value in attributes.items():
+        node.SetAttribute(ATTRIBUTE + name, value)
+
+
+def _place_beside(scene: Any, node: Any, volumes: Sequence[Any]) -> None:
+    hierarchy = scene.GetSubjectHierarchyNode()
+    if hierarchy is None:
+        return
+    parent = hierarchy.GetSceneItemID()
+    if volumes and (beside := hierarchy.GetItemByDataNode(volumes[0])):
+        parent = hierarchy.GetItemParent(beside)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def _matrix(affine: np.ndarray) -> Any:
+    matrix = vtk.vtkMatrix4x4()
+    for row in range(4):
+        for column in range(4):
+            matrix.SetElement(row, column, float(affine[row, column]))
+    return matrix
