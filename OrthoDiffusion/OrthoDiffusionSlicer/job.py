@@ -44,7 +44,5 @@ class Job:
         storage.SetFileName(str(path))
         storage.SetUseCompression(0)
         if not storage.WriteData(node):
-            raise OSError(
-                f"The volume “{node.GetName()}” could not be handed over. Free some disk space and try again."
-            )
+            raise OSError(f"The volume “{node.GetName()}” could not be handed over. Free disk space and try again.")
         return path

@@ -1,4 +1,4 @@
-"""MRML in and out: volumes into a scene, results onto them. No Qt, no window: the same code runs in the desktop and without."""
+"""MRML in and out: volumes into a scene, results onto them. No Qt: the same code runs in the desktop and without."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def volume_array(node: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"The volume “{node.GetName()}” is in colour. Choose a greyscale MR series.")
     if node.GetParentTransformNode() is not None:
         raise ValueError(
-            f"The volume “{node.GetName()}” is under a transform. Harden the transform first (Data module), then run again."
+            f"The volume “{node.GetName()}” is under a transform. Harden the transform (Data module), then run again."
         )
     flat = vtk_to_numpy(image.GetPointData().GetScalars())
     array = flat.reshape(image.GetDimensions()[::-1]).transpose(2, 1, 0).copy()

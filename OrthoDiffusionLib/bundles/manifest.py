@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class NetworkSize(_Part):
-    """Sizes of the encoders: `base_channels` and its multipliers, and the window they see (slices, rows and columns)."""
+    """Sizes of the encoders: `base_channels` and its multipliers, and the window they see (slices, pixels)."""
 
     base_channels: int = Field(ge=32, multiple_of=32)
     channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)

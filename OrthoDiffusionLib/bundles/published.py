@@ -1,4 +1,4 @@
-"""Import of the authors' published checkpoints: from `.pt` files to a bundle, without running anything that is in them."""
+"""Import of the authors' published checkpoints: from `.pt` files to a bundle, without running what is in them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ UNDERIVED_BUFFER = "posterior_mean_coef3"
 SCHEDULE_TOLERANCE = 1e-4
 """Relative; the checkpoint's buffers are float32."""
 
-LICENSE_TEXT = """The weights in `models` were published by the authors of OrthoDiffusion (arXiv 2602.20752) under the MIT License:
-github.com/lt-0123/OrthoDiffusion. They were converted without change of a number; see docs/README.md.
+LICENSE_TEXT = """The weights in `models` were published by the authors of OrthoDiffusion (arXiv 2602.20752)
+under the MIT License, github.com/lt-0123/OrthoDiffusion. They were converted without change of a number.
 """
 
 
@@ -41,13 +41,13 @@ def import_published(files: Mapping[Plane, Path], output: Path, *, name: str = "
     """Make a bundle of published backbones; it has no heads, so it neither segments nor diagnoses.
 
     Args:
-        files: a checkpoint for one to three planes: the full one (`step`, `model`, `ema`, `opt`) or one with `ema` alone.
+        files: a checkpoint for one to three planes: the full one (step, model, ema, opt) or `ema` alone.
         output: folder of the bundle; must not exist yet.
         name: of the bundle.
 
     Raises:
-        OrthoDiffusionError: FILE_NOT_FOUND; BUNDLE_UNSAFE for a file that would run code; CHECKPOINT_INVALID for one that
-            is damaged or holds another network; OUTPUT_NOT_WRITABLE.
+        OrthoDiffusionError: FILE_NOT_FOUND; BUNDLE_UNSAFE for a file that would run code; CHECKPOINT_INVALID for one
+            that is damaged or holds another network; OUTPUT_NOT_WRITABLE.
     """
     if not files:
         raise OrthoDiffusionError(
@@ -69,7 +69,7 @@ def import_published(files: Mapping[Plane, Path], output: Path, *, name: str = "
         "name": name,
         "version": "1.0.0",
         "title": "OrthoDiffusion, published backbones",
-        "intended_use": "Backbones without heads, for feature extraction and training. Research use only, not for diagnosis.",
+        "intended_use": "Backbones without heads, for features and training. Research use only, not for diagnosis.",
         "license": "MIT",
         "monai_version": "1.6.1",
         "joint": "knee",

@@ -1,4 +1,4 @@
-"""How the command line speaks: sentences on standard error, results on standard output, exit codes that mean something."""
+"""How the command line speaks: sentences on standard error, results on standard output, telling exit codes."""
 
 from __future__ import annotations
 

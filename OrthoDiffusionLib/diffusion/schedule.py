@@ -41,7 +41,7 @@ class NoiseSchedule:
         return kept.reshape(shape) * x0 + added.reshape(shape) * noise
 
     def buffers(self) -> dict[str, npt.NDArray[np.float64]]:
-        """The buffers of a published checkpoint that follow from the schedule, by their published names, float64 (1000,).
+        """The buffers of a published checkpoint that follow from the schedule, by published name, float64 (1000,).
 
         A checkpoint carries a thirteenth, `posterior_mean_coef3`, whose definition is not published.
         """

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
@@ -24,6 +24,7 @@ from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.inference.watch import Unwatched
 from OrthoDiffusionLib.phantom import make_study
 from OrthoDiffusionLib.phantom.writing import write_study
+from OrthoDiffusionLib.volumes.nifti import read_nifti
 
 Interval = tuple[float, float]
 
@@ -137,8 +138,8 @@ def _overlaps(folder: Path, structures: Mapping[str, int]) -> dict[tuple[str, st
     for plane in Plane:
         path = folder / "result" / f"labels_{plane.value}.nii.gz"
         if path.exists():
-            predicted = np.asarray(nibabel.load(path).dataobj)
-            truth = np.asarray(nibabel.load(folder / "truth" / f"{plane.value}.nii.gz").dataobj)
+            predicted = read_nifti(path).array
+            truth = read_nifti(folder / "truth" / f"{plane.value}.nii.gz").array
             for key, label in structures.items():
                 overlaps[plane.value, key] = dice(predicted, truth, label)
     return overlaps
@@ -185,9 +186,9 @@ def _summary(
     }
     for p, plane in enumerate(planes):
         for s, structure in enumerate(structures):
-            measures[f"dice/{plane}/{structure}"] = lambda rows, p=p, s=s: structure_dice(rows, p, s)
+            measures[f"dice/{plane}/{structure}"] = partial(structure_dice, plane=p, structure=s)
     for f, finding in enumerate(findings):
-        measures[f"auroc/{finding}"] = lambda rows, f=f: auroc(rows, f)
+        measures[f"auroc/{finding}"] = partial(auroc, finding=f)
     everything = np.arange(count)
     values = {name: measure(everything) for name, measure in measures.items()}
     return Evaluation(

@@ -18,6 +18,7 @@ from OrthoDiffusionLib.volumes.volume import Volume
 
 BACKGROUND, FOREGROUND, ACCENT, QUIET = "#101418", "#e8ecef", "#f2765c", "#5b8fb9"
 OPACITY = 0.5
+SHAPES = {Plane.AXIAL: ("^", "triangle"), Plane.SAGITTAL: ("s", "square"), Plane.CORONAL: ("o", "circle")}
 
 
 def overlay_figure(
@@ -67,13 +68,12 @@ def findings_figure(result: Result) -> Figure:
     figure = Figure(figsize=(9.5, 0.55 * len(records) + 1.9), facecolor=BACKGROUND)
     axis = figure.subplots()
     axis.set_facecolor(BACKGROUND)
-    markers = {Plane.AXIAL: "^", Plane.SAGITTAL: "s", Plane.CORONAL: "o"}
     for row, record in enumerate(records):
         axis.barh(row, 1.0, color="#1d252c", height=0.62)
         axis.barh(row, record.probability, color=ACCENT if record.present else QUIET, height=0.62)
         axis.plot([record.threshold] * 2, [row - 0.4, row + 0.4], color=FOREGROUND, linewidth=1.6)
         for plane, value in record.plane_probabilities.items():
-            axis.plot(value, row, markers[plane], color="white", markersize=4.5, markeredgecolor="black")
+            axis.plot(value, row, SHAPES[plane][0], color="white", markersize=4.5, markeredgecolor="black")
         axis.text(1.02, row, f"{record.probability:.2f}", color=FOREGROUND, va="center", fontsize=11)
     axis.set_yticks(range(len(records)), [_row_name(record) for record in records], color=FOREGROUND, fontsize=10)
     axis.set_xlim(0, 1.1)
@@ -84,9 +84,7 @@ def findings_figure(result: Result) -> Figure:
         spine.set_visible(False)
     figure.suptitle("Probability of each finding", color=FOREGROUND, fontsize=14, x=0.02, ha="left", weight="bold")
     planes = [plane for plane in Plane if any(plane in record.plane_probabilities for record in records)]
-    key = ", ".join(
-        f"{ {'^': 'triangle', 's': 'square', 'o': 'circle'}[markers[plane]] } {plane.value} alone" for plane in planes
-    )
+    key = ", ".join(f"{SHAPES[plane][1]} {plane.value} alone" for plane in planes)
     figure.text(0.02, 0.075, f"White line: threshold; {key}", color=FOREGROUND, fontsize=8)
     figure.text(0.02, 0.02, result.notice, color=ACCENT, fontsize=9)
     figure.subplots_adjust(left=0.36, right=0.97, top=0.89, bottom=0.17)
@@ -120,7 +118,7 @@ def _labelled_slices(labels: npt.NDArray[Any], count: int) -> list[int]:
 
 
 def _legend(figure: Figure, structures: Sequence[Structure]) -> None:
-    handles = [Patch(color=tuple(value / 255 for value in s.color), label=s.name) for s in structures]
+    handles = [Patch(color="#{:02x}{:02x}{:02x}".format(*s.color), label=s.name) for s in structures]
     legend = figure.legend(handles=handles, loc="lower center", ncol=6, frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_color(FOREGROUND)

@@ -29,7 +29,7 @@ class ScoreVolume:
 def network_grid_affine(affine: npt.NDArray[np.float64], shape: Sequence[int], size: int) -> npt.NDArray[np.float64]:
     """Affine of the grid that resizing a stack's slices to size x size pixels makes.
 
-    Pixel centres follow the half-pixel rule of the resize: network pixel u lies at native pixel (u + 0.5) n / size - 0.5.
+    Pixel centres follow the half-pixel rule of the resize: network pixel u lies at (u + 0.5) n / size - 0.5.
 
     Args:
         affine: (4, 4), index (i, j, k) of the stack to RAS in mm.

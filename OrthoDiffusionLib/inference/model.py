@@ -17,7 +17,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
 from OrthoDiffusionLib.networks.fusion import PlaneGate
-from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,7 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
         for part, name in ((networks.segmentation, recipe.segmentation), (networks.diagnosis, recipe.diagnosis)):
             if part is not None and name is not None:
                 _fill(part, read_weights(bundle, name), name)
-        # Channels last: 3.3 times as fast a 3 x 3 x 3 convolution on a CPU as the default layout.
-        networks = networks.to(device=device, memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+        networks = channels_last(networks.to(device)).eval().requires_grad_(False)
         planes[plane] = PlaneModel(
             plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
         )

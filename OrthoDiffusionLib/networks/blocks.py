@@ -107,7 +107,7 @@ class Upsample(nn.Module):
 class ConditionedSequence(nn.Sequential):
     """Layers in sequence; residual blocks among them are given the timestep embedding."""
 
-    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Apply the layers to (batch, channels, k, i, j)."""
         for layer in self:
             x = layer(x, embedding) if isinstance(layer, ResidualBlock) else layer(x)

@@ -1,7 +1,7 @@
 """The individual shape of a knee: what differs from one person to the next.
 
-Joint frame of a right knee, mm: x lateral, y anterior, z superior; the origin lies between the plateaus. Sizes are those
-of a knee 81 mm wide across the condyles (women at the low, men at the high end of 70 to 95 mm); `scale` fits them.
+Joint frame of a right knee, mm: x lateral, y anterior, z superior; the origin lies between the plateaus. Sizes are
+those of a knee 81 mm wide across the condyles (women at the low, men at the high end of 70 to 95); `scale` fits them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tissues of a phantom and what MR sees of them.
 
-Relaxation times at 3 T from Gold et al. 2004 (AJR 183:343) and Jordan et al. 2013 (Eur J Radiol 82:734); torn fibres and
-oedematous marrow approach fluid.
+Relaxation times at 3 T from Gold et al. 2004 (AJR 183:343) and Jordan et al. 2013 (Eur J Radiol 82:734); torn fibres
+and oedematous marrow approach fluid.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def build_demonstration(
         "fusion": {"gate": "models/gate.safetensors"},
         "calibration": {key: value.model_dump() for key, value in calibrations(gate, logits, present).items()},
         "training_data": {
-            "description": f"{len(training_seeds)} synthetic knees of OrthoDiffusion's own phantom; no image of a person.",
+            "description": f"{len(training_seeds)} synthetic knees of OrthoDiffusion's phantom; no image of a person.",
             "studies": len(training_seeds),
             "synthetic": True,
             "seeds": f"{training_seeds.start} to {training_seeds.stop - 1}; gate and calibration on"
@@ -141,9 +141,9 @@ def _model_card(steps: int, studies: int) -> str:
 
 **{NOTICE}**
 
-Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11 structures
-and a diagnosis head for 8 findings, trained together for {steps} steps a plane on {studies} synthetic knees. A gate weighs
-the planes; temperatures and thresholds were chosen on held-out phantoms.
+Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
+structures and a diagnosis head for 8 findings, trained together for {steps} steps a plane on {studies} synthetic knees.
+A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
 Measure it with `orthodiffusion evaluate`; make it again with
 `python -m OrthoDiffusionLib.training.demonstration --output training-output --bundle DIR`.

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,9 @@ def _file(folder: Path, seed: int, size: int) -> Path:
 def _make(seed: int, folder: Path, size: int) -> None:
     study = make_study(seed)
     findings = load_joint("knee").findings
-    arrays = {"present": np.array([study.findings[finding.key] > 0 for finding in findings], np.float32)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "present": np.array([study.findings[finding.key] > 0 for finding in findings], np.float32)
+    }
     for plane, series in study.planes.items():
         image = to_network_axes(series.volume, plane).array
         labels = to_network_axes(Volume(series.labels, series.volume.affine), plane).array

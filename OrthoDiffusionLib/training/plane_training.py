@@ -11,7 +11,7 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
-from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.losses import diagnosis_loss, segmentation_loss
 from OrthoDiffusionLib.training.phantom_stacks import StudyStacks
@@ -71,7 +71,7 @@ def train_plane(
     generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id]))
     torch.manual_seed(settings.seed)
     schedule = cosine_schedule()
-    networks.to(memory_format=torch.channels_last_3d).train()
+    channels_last(networks).train()
     optimiser = torch.optim.AdamW(networks.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     timesteps = torch.full((settings.batch,), settings.timestep)
     for step in range(settings.steps):

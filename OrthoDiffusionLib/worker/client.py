@@ -135,7 +135,7 @@ class WorkerClient:
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self._job_folder)),
         }
         own_group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
             if sys.platform == "win32"
             else {"start_new_session": True}
         )

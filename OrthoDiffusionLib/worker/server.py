@@ -1,7 +1,7 @@
 """The worker's server: one thread listens, the main thread computes.
 
-Cancelling is answered by the listening thread at once, whatever the main thread is doing; the run itself ends before the
-network's next layer. End-of-file on standard input means that the client is gone: the run is cancelled and the process
+Cancelling is answered by the listening thread at once, whatever the main thread is doing; the run itself ends before
+the network's next layer. End-of-file on standard input means that the client is gone: the run is cancelled, the process
 ends.
 """
 
