@@ -37,6 +37,7 @@ class PlaneRecipe(_Part):
         block: the network block whose activation is the feature, such as `mid_0`.
         encoder: weights file of the encoder, relative to the bundle.
         segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
+        skips: whether that decoder also sees the encoder's finer levels; the published one does not.
         diagnosis: weights file of the pooling and the per-plane logits, or None.
         encoder_training: how the encoder came to be, one sentence.
     """
@@ -45,6 +46,7 @@ class PlaneRecipe(_Part):
     block: str = Field(pattern=r"^(mid_[0-2]|input_\d+)$")
     encoder: str
     segmentation: str | None = None
+    skips: bool = False
     diagnosis: str | None = None
     encoder_training: str
 

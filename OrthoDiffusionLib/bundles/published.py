@@ -29,6 +29,9 @@ PUBLISHED_RECIPES = {
 
 PREFIXES = ("denoise_fn.module.", "denoise_fn.")
 UNDERIVED_BUFFER = "posterior_mean_coef3"
+CODE_REFUSALS = ("Unsupported global", "Unsupported class", "Trying to")
+"""How torch says that a file names something other than tensors; other messages are of damaged files."""
+
 SCHEDULE_TOLERANCE = 1e-4
 """Relative; the checkpoint's buffers are float32."""
 
@@ -117,7 +120,7 @@ def _load_without_code(path: Path) -> object:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        if any(words in str(error) for words in CODE_REFUSALS):
             raise OrthoDiffusionError(
                 ErrorKind.BUNDLE_UNSAFE,
                 f"“{path.name}” holds more than weights and could run code; it was not loaded.",

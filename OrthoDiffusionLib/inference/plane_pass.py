@@ -16,8 +16,8 @@ from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import centre_window, overlapping_windows, window_tensor
 
 
-def window_features(model: PlaneModel, stack: Reoriented, start: int, seed: int) -> torch.Tensor:
-    """Feature map of the window that begins at slice `start`, (1, channels, k', i', j').
+def noised_window(model: PlaneModel, stack: Reoriented, start: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The noised window (1, 1, k, i, j) that begins at slice `start`, and its timestep, (1,), on the model's device.
 
     The noise depends on the seed, the plane and the window's place alone.
     """
@@ -26,8 +26,7 @@ def window_features(model: PlaneModel, stack: Reoriented, start: int, seed: int)
     noise = noise_for(seed, f"{model.plane.value}/{start}", x0.shape)
     timesteps = torch.tensor([model.recipe.timestep])
     x_t = cosine_schedule().noised(x0, timesteps, noise)
-    x_t = x_t.to(device=model.device, memory_format=torch.channels_last_3d)
-    return model.networks.features(x_t, timesteps.to(model.device))
+    return x_t.to(device=model.device, memory_format=torch.channels_last_3d), timesteps.to(model.device)
 
 
 def plane_scores(model: PlaneModel, volume: Volume, seed: int, tell: Callable[[float], None]) -> ScoreVolume:
@@ -39,16 +38,13 @@ def plane_scores(model: PlaneModel, volume: Volume, seed: int, tell: Callable[[f
         seed: of the noise.
         tell: told the share of the windows done, 0 to 1, before each.
     """
-    assert model.networks.segmentation is not None
-    decoder = model.networks.segmentation
     stack = to_network_axes(volume, model.plane)
     depth = stack.array.shape[2]
     starts = overlapping_windows(depth, model.window_slices, model.window_slices // 2)
 
     def scores_of(start: int) -> torch.Tensor:
         tell(starts.index(start) / len(starts))
-        scores: torch.Tensor = decoder(window_features(model, stack, start, seed))[0]
-        return scores
+        return model.networks.scores_and_features(*noised_window(model, stack, start, seed))[0][0]
 
     scores = blend_windows(starts, depth, model.window_slices, scores_of)
     return ScoreVolume(scores, network_grid_affine(stack.affine, stack.array.shape, model.window_size))
@@ -59,5 +55,6 @@ def plane_logits(model: PlaneModel, volume: Volume, seed: int) -> torch.Tensor:
     assert model.networks.diagnosis is not None
     stack = to_network_axes(volume, model.plane)
     start = centre_window(stack.array.shape[2], model.window_slices)
-    logits: torch.Tensor = model.networks.diagnosis(window_features(model, stack, start, seed))[0]
+    features = model.networks.features(*noised_window(model, stack, start, seed))
+    logits: torch.Tensor = model.networks.diagnosis(features)[0]
     return logits.float().cpu()

@@ -82,6 +82,25 @@ class DenoisingEncoder(nn.Module):
                 break
         return hidden
 
+    def features_and_levels(
+        self, x_t: torch.Tensor, timesteps: torch.Tensor, block: str
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The activation of a middle block, and of each level but the lowest on the way there, finest first.
+
+        Arguments and errors are those of `features`; `block` is one of `mid_0` to `mid_2`.
+        """
+        levels: list[torch.Tensor] = []
+        handles = [
+            layer.register_forward_hook(lambda _module, _inputs, output: levels.append(output))
+            for index, layer in enumerate(self.input_blocks)
+            if index % 2 == 1 and index < len(self.input_blocks) - 1
+        ]
+        try:
+            return self.features(x_t, timesteps, block), levels
+        finally:
+            for handle in handles:
+                handle.remove()
+
     def _embed(self, timesteps: torch.Tensor) -> torch.Tensor:
         embedded: torch.Tensor = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
         return embedded

@@ -10,6 +10,7 @@ from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
 from OrthoDiffusionLib.networks.fusion import LinearHead
 from OrthoDiffusionLib.networks.pooling import SelfAttentionPooling
 from OrthoDiffusionLib.networks.segmentation_decoder import SegmentationDecoder
+from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
 
 
 class PlaneDiagnosis(nn.Module):
@@ -39,16 +40,35 @@ class PlaneNetworks(nn.Module):
         block: whose activation is the feature map, `mid_0` to `mid_2`.
         classes: of the segmentation, background included; 0 for no decoder.
         findings: number of findings; 0 for no diagnosis head.
+        skips: whether the decoder also sees the encoder's finer levels, which the published one does not.
     """
 
-    def __init__(self, config: UNetConfig, block: str, classes: int, findings: int) -> None:
+    def __init__(self, config: UNetConfig, block: str, classes: int, findings: int, *, skips: bool = False) -> None:
         super().__init__()
         self.block = block
         self.encoder = DenoisingEncoder(config)
         channels = config.middle_channels
-        self.segmentation = SegmentationDecoder(channels, classes) if classes else None
+        self.segmentation: SegmentationDecoder | SkipSegmentationDecoder | None = None
+        if classes:
+            self.segmentation = (
+                SkipSegmentationDecoder(config.widths, classes) if skips else SegmentationDecoder(channels, classes)
+            )
         self.diagnosis = PlaneDiagnosis(channels, findings) if findings else None
 
     def features(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Feature map of noised windows (batch, 1, k, i, j)."""
         return self.encoder.features(x_t, timesteps, self.block)
+
+    def scores_and_features(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class scores (batch, classes, k, i, j) and feature map of noised windows (batch, 1, k, i, j).
+
+        Raises:
+            ValueError: when there is no decoder.
+        """
+        if self.segmentation is None:
+            raise ValueError("these networks have no segmentation decoder")
+        if isinstance(self.segmentation, SkipSegmentationDecoder):
+            features, levels = self.encoder.features_and_levels(x_t, timesteps, self.block)
+            return self.segmentation(features, levels), features
+        features = self.features(x_t, timesteps)
+        return self.segmentation(features), features

@@ -10,7 +10,7 @@ from OrthoDiffusionLib.volumes.writing import write_labels, write_volume
 
 
 def write_study(study: PhantomStudy, folder: Path) -> None:
-    """Write `study/<plane>.nii.gz` as dcm2niix stores them, `truth/` with labels on the same grids, and `truth.json`."""
+    """Write `study/<plane>.nii.gz` as dcm2niix stores them, and `truth/` with labels on the same grids and findings."""
     images, truth = folder / "study", folder / "truth"
     images.mkdir(parents=True, exist_ok=True)
     truth.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.training.demonstration_bundle import build_demonstration
 from OrthoDiffusionLib.training.phantom_stacks import StudyStacks, load_studies
-from OrthoDiffusionLib.training.plane_training import PlaneTraining, train_plane
+from OrthoDiffusionLib.training.plane_training import PlaneTraining, Report, train_plane
 
 STACK_SIZE = 128
 """Pixels of the stacks kept on disk; augmentation samples the windows from them."""
@@ -36,66 +36,87 @@ TRAINING_SEEDS = range(1000, 1400)
 VALIDATION_SEEDS = range(5000, 5060)
 
 
-def new_networks(plane: Plane) -> PlaneNetworks:
+JOINT_STEPS, DECODER_STEPS = 520, 400
+
+
+def train_planes(studies: Sequence[StudyStacks], folder: Path) -> None:
+    """Train each plane whose weights the folder lacks, in two stages, and keep what each stage gives.
+
+    First encoder, published decoder and diagnosis head together; then, on the encoder as it is, the decoder with skips.
+    """
+    for plane in Plane:
+        joint, final = folder / f"{plane.value}_joint.safetensors", folder / f"{plane.value}.safetensors"
+        if not joint.exists():
+            torch.manual_seed(plane.pose_id)
+            networks = new_networks(plane, skips=False)
+            settings = PlaneTraining(steps=JOINT_STEPS, size=WINDOW_SIZE, timestep=TIMESTEP)
+            train_plane(networks, studies, plane, settings, _printer(plane, settings))
+            _save(networks, joint)
+        if not final.exists():
+            torch.manual_seed(plane.pose_id)
+            networks = new_networks(plane, skips=True)
+            trained = {
+                name: tensor for name, tensor in load_file(joint).items() if not name.startswith("segmentation.")
+            }
+            networks.load_state_dict(trained, strict=False)
+            settings = PlaneTraining(
+                steps=DECODER_STEPS,
+                size=WINDOW_SIZE,
+                timestep=TIMESTEP,
+                learning_rate=3e-3,
+                centre_share=0.4,
+                diagnosis_share=0.0,
+                encoder_rate=0.0,
+                seed=1,
+            )
+            train_plane(networks, studies, plane, settings, _printer(plane, settings))
+            _save(networks, final)
+
+
+def new_networks(plane: Plane, *, skips: bool) -> PlaneNetworks:
     """Untrained networks of a plane at the demonstration's size."""
     joint = load_joint("knee")
-    return PlaneNetworks(CHANNELS, BLOCKS[plane], len(joint.structures) + 1, len(joint.findings))
-
-
-def train_planes(studies: Sequence[StudyStacks], folder: Path, steps: int, planes: Sequence[Plane]) -> None:
-    """Train each plane whose weights the folder lacks, and keep them there."""
-    for plane in planes:
-        target = folder / f"{plane.value}.safetensors"
-        if target.exists():
-            continue
-        torch.manual_seed(plane.pose_id)
-        networks = new_networks(plane)
-        began = time.monotonic()
-        losses: list[tuple[float, float]] = []
-
-        def report(
-            step: int,
-            segmentation: float,
-            diagnosis: float,
-            plane: Plane = plane,
-            losses: list[tuple[float, float]] = losses,
-            began: float = began,
-        ) -> None:
-            losses.append((segmentation, diagnosis))
-            if (step + 1) % 20 == 0:
-                last = losses[-20:]
-                means = [sum(values) / len(last) for values in zip(*last, strict=True)]
-                seconds = time.monotonic() - began
-                print(
-                    f"{plane.value} step {step + 1}/{steps}: segmentation {means[0]:.3f},"
-                    f" diagnosis {means[1]:.3f}, {seconds:.0f} s",
-                    flush=True,
-                )
-
-        train_plane(networks, studies, plane, PlaneTraining(steps=steps, size=WINDOW_SIZE, timestep=TIMESTEP), report)
-        save_file({name: tensor.contiguous() for name, tensor in networks.state_dict().items()}, target)
+    return PlaneNetworks(CHANNELS, BLOCKS[plane], len(joint.structures) + 1, len(joint.findings), skips=skips)
 
 
 def trained_networks(plane: Plane, folder: Path) -> PlaneNetworks:
     """A plane's networks as `train_planes` left them, in evaluation mode."""
-    networks = new_networks(plane)
+    networks = new_networks(plane, skips=True)
     networks.load_state_dict(load_file(folder / f"{plane.value}.safetensors"))
     return networks.eval().requires_grad_(False)
+
+
+def _save(networks: PlaneNetworks, path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in networks.state_dict().items()}, path)
+
+
+def _printer(plane: Plane, settings: PlaneTraining) -> Report:
+    """Prints the mean losses of each 20 steps."""
+    began = time.monotonic()
+    losses: list[tuple[float, float]] = []
+
+    def report(step: int, segmentation: float, diagnosis: float) -> None:
+        losses.append((segmentation, diagnosis))
+        if len(losses) % 20 == 0:
+            means = [sum(values) / 20 for values in zip(*losses[-20:], strict=True)]
+            print(
+                f"{plane.value} step {step + 1}/{settings.steps}: segmentation {means[0]:.3f},"
+                f" diagnosis {means[1]:.3f}, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+
+    return report
 
 
 def main() -> None:
     """Train what is missing, and write the bundle."""
     parser = argparse.ArgumentParser(description="Train the demonstration model on phantoms.")
     parser.add_argument("--output", type=Path, default=Path("training-output"))
-    parser.add_argument("--steps", type=int, default=500, help="optimiser steps a plane")
-    parser.add_argument("--planes", nargs="*", default=[plane.value for plane in Plane])
     parser.add_argument("--processes", type=int, default=2, help="that make phantoms")
-    parser.add_argument("--bundle", type=Path, help="folder of the bundle to write when all planes are trained")
+    parser.add_argument("--bundle", type=Path, help="folder of the bundle to write at the end")
     arguments = parser.parse_args()
     folder, stacks = arguments.output, arguments.output / "studies"
-    if any(not (folder / f"{name}.safetensors").exists() for name in arguments.planes):
-        studies = load_studies(stacks, TRAINING_SEEDS, STACK_SIZE, arguments.processes)
-        train_planes(studies, folder, arguments.steps, [Plane(name) for name in arguments.planes])
+    train_planes(load_studies(stacks, TRAINING_SEEDS, STACK_SIZE, arguments.processes), folder)
     if arguments.bundle is not None:
         bundle = build_demonstration(
             arguments.bundle,
@@ -103,7 +124,7 @@ def main() -> None:
             load_studies(stacks, VALIDATION_SEEDS, STACK_SIZE, arguments.processes),
             timestep=TIMESTEP,
             window_size=WINDOW_SIZE,
-            steps=arguments.steps,
+            steps=(JOINT_STEPS, DECODER_STEPS),
             training_seeds=TRAINING_SEEDS,
             validation_seeds=VALIDATION_SEEDS,
         )

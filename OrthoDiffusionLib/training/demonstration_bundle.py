@@ -18,6 +18,7 @@ from OrthoDiffusionLib.diffusion.noise import noise_for
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.networks.fusion import PlaneGate
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
 from OrthoDiffusionLib.training.calibration import calibrate
 from OrthoDiffusionLib.training.gate_training import train_gate
 from OrthoDiffusionLib.training.phantom_stacks import PlaneStack, StudyStacks
@@ -70,7 +71,7 @@ def build_demonstration(
     *,
     timestep: int,
     window_size: int,
-    steps: int,
+    steps: tuple[int, int],
     training_seeds: range,
     validation_seeds: range,
 ) -> Bundle:
@@ -98,7 +99,8 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps} steps on labelled phantoms; not pre-trained.",
+            "encoder_training": f"Trained with its heads for {steps[0]} steps on labelled phantoms; not pre-trained.",
+            "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
         }
     description = {
@@ -136,13 +138,14 @@ def build_demonstration(
     return write_bundle(folder, description, weights, _model_card(steps, len(training_seeds)), LICENSE_TEXT)
 
 
-def _model_card(steps: int, studies: int) -> str:
+def _model_card(steps: tuple[int, int], studies: int) -> str:
     return f"""# Demonstration model of the knee
 
 **{NOTICE}**
 
 Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
-structures and a diagnosis head for 8 findings, trained together for {steps} steps a plane on {studies} synthetic knees.
+structures and a diagnosis head for 8 findings. Encoder and diagnosis head were trained for {steps[0]} steps a plane on
+{studies} synthetic knees, the decoder then for {steps[1]} steps on the frozen encoder.
 A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
 Measure it with `orthodiffusion evaluate`; make it again with

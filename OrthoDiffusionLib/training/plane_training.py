@@ -32,7 +32,8 @@ class PlaneTraining:
         centre_share: share of windows that are the centre window, shifted by up to `centre_jitter` slices; the others
             lie anywhere in the stack and train the segmentation alone.
         centre_jitter: slices.
-        diagnosis_share: weight of the diagnosis loss.
+        diagnosis_share: weight of the diagnosis loss; 0 leaves the diagnosis head as it is.
+        encoder_rate: the encoder's learning rate over the heads'; 0 freezes it.
         seed: of weights, order, augmentation and noise.
     """
 
@@ -45,6 +46,7 @@ class PlaneTraining:
     centre_share: float = 0.75
     centre_jitter: int = 1
     diagnosis_share: float = 1.0
+    encoder_rate: float = 1.0
     seed: int = 0
 
 
@@ -72,18 +74,28 @@ def train_plane(
     torch.manual_seed(settings.seed)
     schedule = cosine_schedule()
     channels_last(networks).train()
-    optimiser = torch.optim.AdamW(networks.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    networks.encoder.requires_grad_(settings.encoder_rate > 0)
+    networks.diagnosis.requires_grad_(settings.diagnosis_share > 0)
+    heads = [*networks.segmentation.parameters(), *networks.diagnosis.parameters()]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [p for p in heads if p.requires_grad], "share": 1.0},
+            {"params": [p for p in networks.encoder.parameters() if p.requires_grad], "share": settings.encoder_rate},
+        ],
+        weight_decay=1e-4,
+    )
     timesteps = torch.full((settings.batch,), settings.timestep)
     for step in range(settings.steps):
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate(step, settings)
+            group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
         windows, labels, present, central = _draw_batch(studies, plane, settings, generator)
         noise = torch.from_numpy(generator.standard_normal(windows.shape, dtype=np.float32))
         noised = schedule.noised(windows, timesteps, noise).to(memory_format=torch.channels_last_3d)
-        features = networks.features(noised, timesteps)
-        segmentation = segmentation_loss(networks.segmentation(features), labels)
-        logits = networks.diagnosis(features)
-        diagnosis = diagnosis_loss(logits[central], present[central]) if bool(central.any()) else segmentation * 0
+        scores, features = networks.scores_and_features(noised, timesteps)
+        segmentation = segmentation_loss(scores, labels)
+        diagnosis = torch.zeros(())
+        if settings.diagnosis_share > 0 and bool(central.any()):
+            diagnosis = diagnosis_loss(networks.diagnosis(features[central]), present[central])
         loss = segmentation + settings.diagnosis_share * diagnosis
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"the loss is {loss.item()} at step {step} of the {plane.value} plane")
