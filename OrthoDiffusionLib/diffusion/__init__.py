@@ -1,1 +1,1 @@
-"""Diffusion: the noise schedule, noising and feature extraction."""
+"""Diffusion: the noise schedule, seeded noise and sampling."""
