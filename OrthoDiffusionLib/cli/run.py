@@ -82,7 +82,8 @@ def _run(params: RunParams, show_progress: bool) -> None:
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
     )
-    with WorkerClient() as client, Progress(*columns, console=err, disable=not show_progress, transient=True) as bar:
+    silent = not (show_progress and err.is_terminal)
+    with WorkerClient() as client, Progress(*columns, console=err, disable=silent, transient=True) as bar:
         task = bar.add_task("Starting", total=1.0)
         client.run(params, lambda told: bar.update(task, completed=told.fraction, description=told.message))
 

@@ -100,12 +100,12 @@ class Engine:
                 "Leave out one of the two options.",
             )
         clock = _Clock()
-        watch.progress("load", 0.0, "Checking and loading the bundle")
-        model = self.load(request.bundle, request.device)
-        clock.lap("load")
-        watch.progress("read", 0.05, "Reading the study")
+        watch.progress("read", 0.0, "Reading the study")
         study = assemble_study(request)
         clock.lap("read")
+        watch.progress("load", 0.05, "Checking and loading the bundle")
+        model = self.load(request.bundle, request.device)
+        clock.lap("load")
         watch.check()
         try:
             with torch.inference_mode(), model.watched(watch.check):

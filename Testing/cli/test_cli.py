@@ -1,0 +1,141 @@
+"""The command line as a script uses it: exit codes, sentences, all or nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.registry import list_bundles
+from OrthoDiffusionLib.errors import ErrorKind
+from OrthoDiffusionLib.resources import resources_folder
+from OrthoDiffusionLib.volumes.nifti import read_nifti
+
+STUDY = resources_folder() / "SampleData" / "knee-phantom" / "study"
+AXIAL = STUDY / "axial.nii.gz"
+
+
+def orthodiffusion(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "OrthoDiffusionLib.cli.app", *map(str, arguments)]
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nibabel.save(nibabel.Nifti1Image(array, np.diag([0.9, 0.9, 4.0, 1.0]) if affine is None else affine), path)
+    return path
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(100, 10, shape).astype(np.float32)
+
+
+def text_file(folder: Path) -> list[object]:
+    (folder / "text.nii.gz").write_text("hello")
+    return [folder / "text.nii.gz"]
+
+
+def truncated(folder: Path) -> list[object]:
+    whole = (STUDY / "axial.nii.gz").read_bytes()
+    (folder / "cut.nii").write_bytes(gzip.decompress(whole)[:200_000])
+    return [folder / "cut.nii"]
+
+
+def with_nan(folder: Path) -> list[object]:
+    array = noise(32, 32, 20)
+    array[3, 3, 3] = np.nan
+    return [save(folder / "nan.nii.gz", array)]
+
+
+BAD_INPUT: dict[str, tuple[Callable[[Path], list[object]], ErrorKind]] = {
+    "nothing": (lambda _: [], ErrorKind.EMPTY_STUDY),
+    "no such file": (lambda f: [f / "absent.nii.gz"], ErrorKind.FILE_NOT_FOUND),
+    "text": (text_file, ErrorKind.UNREADABLE_FILE),
+    "truncated": (truncated, ErrorKind.TRUNCATED_FILE),
+    "4D": (lambda f: [save(f / "4d.nii.gz", noise(16, 16, 16, 3))], ErrorKind.WRONG_DIMENSIONS),
+    "three slices": (lambda f: [save(f / "thin.nii.gz", noise(32, 32, 3))], ErrorKind.TOO_FEW_SLICES),
+    "zeros": (lambda f: [save(f / "zeros.nii.gz", np.zeros((32, 32, 20), np.int16))], ErrorKind.NO_CONTRAST),
+    "NaN": (with_nan, ErrorKind.NOT_FINITE),
+    "twice": (
+        lambda _: ["--axial", STUDY / "axial.nii.gz", "--coronal", STUDY / "axial.nii.gz"],
+        ErrorKind.DUPLICATE_VOLUME,
+    ),
+    "wrong plane": (lambda _: ["--axial", STUDY / "coronal.nii.gz"], ErrorKind.WRONG_PLANE),
+    "no bundle": (lambda _: [STUDY, "--bundle", "unknown"], ErrorKind.BUNDLE_NOT_FOUND),
+    "no task": (lambda _: [STUDY, "--no-segment", "--no-diagnose"], ErrorKind.NOTHING_TO_DO),
+    "no device": (lambda _: [STUDY, "--device", "cuda:99"], ErrorKind.DEVICE_UNAVAILABLE),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_one_sentence(tmp_path: Path, name: str) -> None:
+    make, kind = BAD_INPUT[name]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "tmp").mkdir()
+    done = orthodiffusion("run", *make(tmp_path / "in"), "--output", tmp_path / "out", TMPDIR=str(tmp_path / "tmp"))
+    assert done.returncode == kind.exit_code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "tmp"]
+
+
+def test_a_run_is_whole_and_the_same_again(tmp_path: Path) -> None:
+    results = []
+    for name in ("first", "second"):
+        done = orthodiffusion("run", STUDY, "--output", tmp_path / name, "--json")
+        assert done.returncode == 0, done.stderr
+        results.append(json.loads(done.stdout))
+    files = {path.name for path in (tmp_path / "first").iterdir()}
+    planes = [plane.value for plane in Plane]
+    maps = {f"{what}_{plane}.nii.gz" for what in ("labels", "confidence") for plane in planes}
+    assert files == maps | {"labels_fused.nii.gz", "segmentation.seg.nrrd", "findings.tsv", "result.json"}
+    for name in files - {"result.json"}:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+    assert results[0]["findings"] == results[1]["findings"]
+    for plane in planes:
+        labels, volume = (
+            read_nifti(tmp_path / "first" / f"labels_{plane}.nii.gz"),
+            read_nifti(STUDY / f"{plane}.nii.gz"),
+        )
+        assert labels.shape == volume.shape
+        assert np.array_equal(labels.affine, volume.affine)
+    again = orthodiffusion("run", STUDY, "--output", tmp_path / "first")
+    assert again.returncode == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
+
+
+def test_one_plane_alone_says_what_is_missing(tmp_path: Path) -> None:
+    sagittal = STUDY / "sagittal.nii.gz"
+    done = orthodiffusion("run", "--sagittal", sagittal, "--output", tmp_path / "out", "--no-segment", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["not_assessed"] == ["axial", "coronal"]
+    assert "Not assessed by: axial, coronal." in result["warnings"]
+    assert result["labels_fused"] is None
+    assert all(record["plane_weights"] == {"sagittal": 1.0} for record in result["findings"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"findings.tsv", "result.json"}
+
+
+def test_bundles_are_listed_and_verified() -> None:
+    done = orthodiffusion("bundle", "list", "--json")
+    assert done.returncode == 0
+    listed = json.loads(done.stdout)
+    assert [row["name"] for row in listed] == [entry.name for entry in list_bundles()]
+    assert all(row["problem"] is None for row in listed if row["origin"] == "bundled")
+
+
+def test_help_names_every_command() -> None:
+    done = orthodiffusion("--help")
+    assert done.returncode == 0
+    assert all(word in done.stdout for word in ("run", "bundle", "phantom", "evaluate", "worker", "doctor"))

@@ -1,0 +1,109 @@
+"""Training lowers its losses, calibration its error, and the gate weighs planes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.evaluation.metrics import dice, expected_calibration_error
+from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.calibration import calibrate
+from OrthoDiffusionLib.training.gate_training import train_gate
+from OrthoDiffusionLib.training.losses import segmentation_loss
+from OrthoDiffusionLib.training.phantom_stacks import PlaneStack, StudyStacks
+from OrthoDiffusionLib.training.plane_training import PlaneTraining, train_plane
+
+
+def toy_studies(count: int = 4) -> list[StudyStacks]:
+    """Stacks with one bright ball of label 1; bright in half of them, which is finding 0."""
+    generator = np.random.default_rng(0)
+    studies = []
+    k, i, j = np.ogrid[:18, :32, :32]
+    for number in range(count):
+        ball = ((i - 16) ** 2 + (j - 16) ** 2 < 64) & (k > 2) & (k < 15)
+        image = generator.normal(100, 10, (18, 32, 32)) + ball * (300 if number % 2 else 120)
+        stack = PlaneStack(image.astype(np.float16), ball.astype(np.int8))
+        present = np.zeros(8, np.float32)
+        present[0] = number % 2
+        studies.append(StudyStacks(dict.fromkeys(Plane, stack), present))
+    return studies
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_losses_fall(skips: bool) -> None:
+    torch.manual_seed(0)
+    networks = PlaneNetworks(UNetConfig(32), "mid_0", 12, 8, skips=skips)
+    told: list[tuple[float, float]] = []
+    settings = PlaneTraining(steps=12, size=32, batch=2, learning_rate=3e-3, warm_up=2)
+    train_plane(networks, toy_studies(), Plane.AXIAL, settings, lambda _, s, d: told.append((s, d)))
+    first, last = (np.mean([s for s, _ in part]) for part in (told[:3], told[-3:]))
+    assert last < 0.9 * first
+    assert not networks.training
+
+
+def test_a_frozen_encoder_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    networks = PlaneNetworks(UNetConfig(32), "mid_0", 12, 8, skips=True)
+    before = {name: tensor.clone() for name, tensor in networks.encoder.state_dict().items()}
+    settings = PlaneTraining(steps=2, size=32, batch=1, encoder_rate=0.0, diagnosis_share=0.0)
+    train_plane(networks, toy_studies(), Plane.AXIAL, settings, lambda *_: None)
+    assert all(torch.equal(before[name], tensor) for name, tensor in networks.encoder.state_dict().items())
+
+
+def test_a_poisoned_study_stops_with_a_clear_message() -> None:
+    study = toy_studies(1)[0]
+    study.planes[Plane.AXIAL].image[:] = np.nan
+    networks = PlaneNetworks(UNetConfig(32), "mid_0", 12, 8)
+    with pytest.raises(FloatingPointError, match="loss is nan at step 0 of the axial plane"):
+        train_plane(networks, [study], Plane.AXIAL, PlaneTraining(steps=2, size=32, batch=1), lambda *_: None)
+
+
+def test_unannotated_voxels_count_nowhere() -> None:
+    scores = torch.randn(1, 12, 4, 4, 4)
+    labels = torch.randint(0, 12, (1, 4, 4, 4))
+    labels[:, :2] = -1
+    changed = scores.clone()
+    changed[:, :, :2] = 50 * torch.randn(1, 12, 2, 4, 4)
+    assert torch.allclose(segmentation_loss(scores, labels), segmentation_loss(changed, labels), atol=1e-6)
+    assert dice(np.array([1, 1, 0]), np.array([1, -1, 1]), 1) == pytest.approx(2 / 3)
+
+
+def test_augmentation_moves_image_and_labels_alike() -> None:
+    image = torch.full((16, 64, 64), -1.0)
+    image[:, 20:44, 24:40] = 1.0
+    labels = (image > 0).to(torch.int8)
+    moved, truth = augment(image, labels, 48, np.random.default_rng(3))
+    assert moved.shape == truth.shape == (16, 48, 48)
+    overlap = ((moved > 0) & (truth == 1)).sum() / ((moved > 0) | (truth == 1)).sum()
+    assert float(overlap) > 0.9
+
+
+def test_calibration_lowers_the_error() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(0, 1.5, 4000)
+    present = (generator.random(4000) < 1 / (1 + np.exp(-truth))).astype(float)
+    overconfident = 4 * truth
+    found = calibrate(overconfident, present)
+    assert found.temperature == pytest.approx(4, rel=0.15)
+    before, after = (1 / (1 + np.exp(-overconfident / t)) for t in (1.0, found.temperature))
+    assert expected_calibration_error(after, present) < 0.5 * expected_calibration_error(before, present)
+    with pytest.raises(ValueError, match="with and without"):
+        calibrate(overconfident, np.ones(4000))
+
+
+def test_the_gate_trusts_the_plane_that_knows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    present = (torch.rand(200, 8, generator=generator) < 0.5).float()
+    logits = torch.randn(200, 3, 8, generator=generator)
+    logits[:, 1] = 6 * (present - 0.5)
+    gate = train_gate(logits, present)
+    weights = gate(logits)
+    assert torch.allclose(weights.sum(dim=1), torch.ones(200, 8), atol=1e-6)
+    fused = (weights * logits).sum(dim=1)
+    agreement = ((fused > 0).float() == present).float().mean()
+    plain = ((logits.mean(dim=1) > 0).float() == present).float().mean()
+    assert agreement > plain
