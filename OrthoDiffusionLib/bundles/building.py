@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors
 import torch
 
 from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
@@ -19,16 +23,21 @@ from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 INFERENCE_CONFIG = {
-    "imports": ["$import pathlib", "$from OrthoDiffusionLib.inference import engine, request, watch"],
+    "imports": ["$import pathlib"],
     "bundle_root": ".",
     "study": "study",
     "output_dir": "output",
-    "engine": "$engine.Engine()",
-    "request": "$request.StudyRequest(output=pathlib.Path(@output_dir), paths=(pathlib.Path(@study),),"
-    " bundle=@bundle_root)",
-    "run": ["$@engine.run(@request, watch.Unwatched())"],
+    "engine": {"_target_": "OrthoDiffusionLib.inference.engine.Engine"},
+    "watch": {"_target_": "OrthoDiffusionLib.inference.watch.Unwatched"},
+    "request": {
+        "_target_": "OrthoDiffusionLib.inference.request.StudyRequest",
+        "output": "$pathlib.Path(@output_dir)",
+        "paths": "$(pathlib.Path(@study),)",
+        "bundle": "@bundle_root",
+    },
+    "run": ["$@engine.run(@request, @watch)"],
 }
-"""A MONAI bundle's entry point: `python -m monai.bundle run run --config_file configs/inference.json --study DIR`."""
+"""A MONAI bundle's entry point: `python -m monai.bundle run --config_file configs/inference.json --study DIR`."""
 
 
 def write_bundle(
@@ -42,13 +51,14 @@ def write_bundle(
 
     Args:
         folder: of the bundle; must not exist yet.
-        description: of the manifest, without `schema_version` and `files`.
+        description: of the manifest, without `schema_version` and `files`; versions of packages and MONAI's
+            `network_data_format` are filled in where it has none.
         weights: tensors of each weights file, by its name relative to the bundle, such as `models/axial.safetensors`.
         readme: the model card, Markdown.
         license_text: of the weights.
 
     Raises:
-        OrthoDiffusionError: OUTPUT_NOT_WRITABLE, when the folder exists or its parent cannot be written.
+        OrthoDiffusionError: OUTPUT_NOT_WRITABLE, when the folder exists or its parent cannot be written; DISK_FULL.
         pydantic.ValidationError: for a description that makes no valid manifest.
     """
     if folder.exists():
@@ -62,7 +72,11 @@ def write_bundle(
     contents["docs/README.md"] = readme.encode()
     contents["LICENSE"] = license_text.encode()
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
-    manifest = BundleManifest.model_validate({"schema_version": SCHEMA_VERSION, **description, "files": hashes})
+    manifest = BundleManifest.model_validate(
+        {"schema_version": SCHEMA_VERSION, **_package_versions(), **description, "files": hashes}
+    )
+    if manifest.network_data_format is None:
+        manifest = manifest.model_copy(update={"network_data_format": manifest.data_format()})
     contents[MANIFEST_FILE] = _json(manifest.model_dump(mode="json"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -74,13 +88,23 @@ def write_bundle(
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).write_bytes(content)
         staging.chmod(0o755)
-        open_bundle(staging)
+        verified = open_bundle(staging)
         staging.rename(folder)
     except OSError as error:
         raise _not_writable(error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return open_bundle(folder)
+    return replace(verified, folder=folder)
+
+
+def _package_versions() -> dict[str, Any]:
+    # Without the part that names the build: a bundle does not depend on whether torch was built for a GPU.
+    pytorch = torch.__version__.split("+")[0]
+    return {
+        "pytorch_version": pytorch,
+        "numpy_version": np.__version__,
+        "optional_packages_version": {"safetensors": safetensors.__version__},
+    }
 
 
 def _json(content: object) -> bytes:
@@ -88,6 +112,13 @@ def _json(content: object) -> bytes:
 
 
 def _not_writable(error: OSError) -> OrthoDiffusionError:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return OrthoDiffusionError(
+            ErrorKind.DISK_FULL,
+            "The disk is full; the bundle was not written.",
+            "Free some space, or choose a folder on another disk.",
+            detail=str(error),
+        )
     return OrthoDiffusionError(
         ErrorKind.OUTPUT_NOT_WRITABLE,
         "The bundle's folder cannot be written.",

@@ -8,9 +8,18 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from OrthoDiffusionLib.anatomy import Finding, Plane, Structure
+from OrthoDiffusionLib.bundles.monai_format import (
+    NetworkDataFormat,
+    features_output,
+    findings_output,
+    segmentation_output,
+    window_input,
+)
 
 SCHEMA_VERSION = 1
 """The one manifest version that this code reads; another is refused, never guessed at."""
+
+WEIGHTS_SUFFIX = ".safetensors"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -35,7 +44,8 @@ class PlaneRecipe(_Part):
     Attributes:
         timestep: noise step of the feature extraction, 0 to 999.
         block: the network block whose activation is the feature, such as `mid_0`.
-        encoder: weights file of the encoder, relative to the bundle.
+        encoder: weights file of the encoder, relative to the bundle; it may hold the denoising decoder too, which
+            sampling and further pre-training need.
         segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
         skips: whether that decoder also sees the encoder's finer levels; the published one does not.
         diagnosis: weights file of the pooling and the per-plane logits, or None.
@@ -87,7 +97,8 @@ class BundleManifest(_Part):
     """The manifest of a bundle.
 
     `files` lists every file of the bundle but the manifest itself, with its SHA-256; a file that is not listed, or
-    does not match, keeps the bundle from being loaded.
+    does not match, keeps the bundle from being loaded. The keys that MONAI's bundle
+    specification names (`version`, and `monai_version` to `network_data_format`) have its meaning.
     """
 
     schema_version: Literal[1]
@@ -97,6 +108,14 @@ class BundleManifest(_Part):
     intended_use: str = Field(min_length=1)
     license: str
     monai_version: str
+    pytorch_version: str = ""
+    numpy_version: str = ""
+    optional_packages_version: dict[str, str] = {}
+    task: str = ""
+    description: str = ""
+    authors: str = ""
+    copyright: str = ""
+    network_data_format: NetworkDataFormat | None = None
     joint: str
     structures: tuple[Structure, ...]
     findings: tuple[Finding, ...]
@@ -113,7 +132,8 @@ class BundleManifest(_Part):
     def _check_paths(cls, files: dict[str, str]) -> dict[str, str]:
         for name in files:
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name:
+            # A colon names a drive or a stream of a file on Windows.
+            if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
                 raise ValueError(f"the file name {name!r} leads out of the bundle")
         return files
 
@@ -122,6 +142,8 @@ class BundleManifest(_Part):
         if [structure.label for structure in self.structures] != list(range(1, len(self.structures) + 1)):
             raise ValueError("structures must be in label order from 1, without gaps")
         for name in self.weight_files():
+            if not name.endswith(WEIGHTS_SUFFIX):
+                raise ValueError(f"the weights file {name!r} is not called {WEIGHTS_SUFFIX}")
             if name not in self.files:
                 raise ValueError(f"the weights file {name!r} has no hash in `files`")
         keys = {finding.key for finding in self.findings}
@@ -147,3 +169,19 @@ class BundleManifest(_Part):
         """Whether the bundle can diagnose from this plane."""
         recipe = self.planes.get(plane)
         return recipe is not None and recipe.diagnosis is not None
+
+    def data_format(self) -> NetworkDataFormat:
+        """What goes into this bundle's networks and comes out of them."""
+        size = self.network
+        window = (size.window_slices, size.window_size, size.window_size)
+        outputs = {}
+        if any(self.segments(plane) for plane in self.planes):
+            outputs["segmentation"] = segmentation_output(window, self.structures)
+        if any(self.diagnoses(plane) for plane in self.planes):
+            outputs["findings"] = findings_output(self.findings)
+        if not outputs and all(recipe.block.startswith("mid_") for recipe in self.planes.values()):
+            channels = size.base_channels * size.channel_multipliers[-1]
+            # Each level but the first halves all three axes.
+            slices, rows, columns = (length >> (len(size.channel_multipliers) - 1) for length in window)
+            outputs["features"] = features_output(channels, (slices, rows, columns))
+        return NetworkDataFormat(inputs={"window": window_input(window)}, outputs=outputs)

@@ -9,15 +9,21 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
+from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, WEIGHTS_SUFFIX, BundleManifest
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 REQUIRED_FILES = ("configs/inference.json", "docs/README.md", "LICENSE")
 IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
-UNSAFE_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib", ".npy", ".npz", ".py"})
+HARMLESS_SUFFIXES = frozenset({WEIGHTS_SUFFIX, ".json", ".yaml", ".md", ".txt", ".csv", ".png"})
+NAMES_WITHOUT_SUFFIX = frozenset({"LICENSE", "NOTICE"})
+"""Anything of another kind is refused; so a format that can carry code need not be known by name."""
+
 PICKLE_PROTOCOL_BYTES = frozenset(range(2, 6))
+SAFETENSORS_HEADER_LIMIT = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -41,20 +47,29 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises:
         OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version;
-            BUNDLE_INVALID for one that does not validate; BUNDLE_UNSAFE for a pickle, a link, or a file that the
-            manifest does not list; BUNDLE_WRONG_HASH for a file that is not the one listed.
+            BUNDLE_INVALID for one that does not validate; BUNDLE_UNSAFE for a pickle, a link, a file that the
+            manifest does not list, or one of a kind that has no place in a bundle; BUNDLE_WRONG_HASH for a file that
+            is not the one listed.
     """
     manifest_path = folder / MANIFEST_FILE
     if not manifest_path.is_file():
         raise _missing(MANIFEST_FILE)
-    content = manifest_path.read_bytes()
-    manifest = _read_manifest(content)
-    for name in (*REQUIRED_FILES, *manifest.files):
-        if not (folder / name).is_file():
-            raise _missing(name)
-    _refuse_strangers(folder, manifest)
-    for name, expected in manifest.files.items():
-        check_hash(name, sha256_of(folder / name), expected)
+    try:
+        content = manifest_path.read_bytes()
+        manifest = _read_manifest(content)
+        for name in (*REQUIRED_FILES, *manifest.files):
+            if not (folder / name).is_file():
+                raise _missing(name)
+        _refuse_strangers(folder, manifest)
+        for name, expected in manifest.files.items():
+            check_hash(name, sha256_of(folder / name), expected)
+    except OSError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.BUNDLE_MISSING_FILE,
+            "A file of the bundle cannot be read.",
+            "Check that you may read the bundle's folder, or get the bundle again.",
+            detail=str(error),
+        ) from error
     return Bundle(folder, manifest, hashlib.sha256(content).hexdigest())
 
 
@@ -88,7 +103,7 @@ def _read_manifest(content: bytes) -> BundleManifest:
     )
     try:
         raw = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid from error
     if not isinstance(raw, dict):
         raise invalid
@@ -114,16 +129,30 @@ def _refuse_strangers(folder: Path, manifest: BundleManifest) -> None:
             raise _unsafe(f"{name} is a link")
         if path.is_dir() or path.name in IGNORED_NAMES:
             continue
-        if path.suffix.lower() in UNSAFE_SUFFIXES or _looks_like_pickle(path):
-            raise _unsafe(f"{name} can carry code")
+        if not path.is_file():
+            raise _unsafe(f"{name} is no ordinary file")
+        if path.suffix.lower() not in HARMLESS_SUFFIXES and path.name not in NAMES_WITHOUT_SUFFIX:
+            raise _unsafe(f"{name} is of a kind that can carry code")
+        if _looks_like_pickle(path):
+            raise _unsafe(f"{name} is a pickle or an archive under another name")
         if name not in listed:
             raise _unsafe(f"{name} is not listed in the manifest")
+        if path.suffix.lower() == WEIGHTS_SUFFIX and not _looks_like_safetensors(path):
+            raise _unsafe(f"{name} is not a safetensors file")
 
 
 def _looks_like_pickle(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(4)
     return start == ZIP_MAGIC or (len(start) > 1 and start[0] == 0x80 and start[1] in PICKLE_PROTOCOL_BYTES)
+
+
+def _looks_like_safetensors(path: Path) -> bool:
+    """Whether the file begins with the length of its JSON header, eight bytes little-endian, and with that header."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        start = file.read(1)
+    return start == b"{" and 2 <= length <= min(path.stat().st_size - 8, SAFETENSORS_HEADER_LIMIT)
 
 
 def _missing(name: str) -> OrthoDiffusionError:
