@@ -103,7 +103,7 @@ def _package_versions() -> dict[str, Any]:
     return {
         "pytorch_version": pytorch,
         "numpy_version": np.__version__,
-        "optional_packages_version": {"safetensors": safetensors.__version__},
+        "required_packages_version": {"safetensors": safetensors.__version__},
     }
 
 

@@ -110,7 +110,7 @@ class BundleManifest(_Part):
     monai_version: str
     pytorch_version: str = ""
     numpy_version: str = ""
-    optional_packages_version: dict[str, str] = {}
+    required_packages_version: dict[str, str] = {}
     task: str = ""
     description: str = ""
     authors: str = ""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import inspect
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +20,13 @@ import torch
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.building import write_bundle
 from OrthoDiffusionLib.bundles.opening import open_bundle, sha256_of
-from OrthoDiffusionLib.bundles.registry import USER_FOLDER_VARIABLE, find_bundle, list_bundles
+from OrthoDiffusionLib.bundles.registry import USER_FOLDER_VARIABLE, bundle_folders, find_bundle, list_bundles
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
+from OrthoDiffusionLib.resources import RESOURCES_VARIABLE
 
 MANIFEST = "configs/metadata.json"
 WEIGHTS = "models/axial.safetensors"
@@ -98,8 +105,16 @@ def append(path: Path, data: bytes) -> None:
     path.write_bytes(path.read_bytes() + data)
 
 
-def path_out_of_the_bundle(folder: Path) -> None:
-    edit_manifest(folder, lambda m: m["files"].update({"../outside": "0" * 64}))
+def list_file(folder: Path, name: str, content: bytes | None = None) -> None:
+    """Let the manifest list a file, with its right hash where it is given."""
+    if content is not None:
+        (folder / name).write_bytes(content)
+    digest = hashlib.sha256(content or b"").hexdigest()
+    edit_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
+
+
+def model_card_as_weights(folder: Path) -> None:
+    edit_manifest(folder, lambda manifest: manifest["planes"]["axial"].update(encoder="docs/README.md"))
 
 
 TAMPERINGS: dict[str, tuple[Callable[[Path], object], ErrorKind]] = {
@@ -113,10 +128,18 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], ErrorKind]] = {
     "damaged manifest": (lambda f: (f / MANIFEST).write_bytes(b'{"schema'), ErrorKind.BUNDLE_INVALID),
     "manifest is a list": (lambda f: (f / MANIFEST).write_bytes(b"[]"), ErrorKind.BUNDLE_INVALID),
     "unknown key": (lambda f: edit_manifest(f, lambda m: m.update(extra=1)), ErrorKind.BUNDLE_INVALID),
-    "path out of it": (path_out_of_the_bundle, ErrorKind.BUNDLE_INVALID),
+    "nested without end": (lambda f: (f / MANIFEST).write_bytes(b"[" * 200_000), ErrorKind.BUNDLE_INVALID),
+    "path out of it": (lambda f: list_file(f, "../outside.txt"), ErrorKind.BUNDLE_INVALID),
+    "path from the root": (lambda f: list_file(f, "/etc/hostname"), ErrorKind.BUNDLE_INVALID),
+    "path of Windows": (lambda f: list_file(f, "..\\outside.txt"), ErrorKind.BUNDLE_INVALID),
+    "drive of Windows": (lambda f: list_file(f, "C:/outside.txt"), ErrorKind.BUNDLE_INVALID),
+    "weights elsewhere": (model_card_as_weights, ErrorKind.BUNDLE_INVALID),
     "a pickle": (lambda f: (f / "models/extra.pkl").write_bytes(b"\x80\x04."), ErrorKind.BUNDLE_UNSAFE),
     "a hidden pickle": (lambda f: (f / "docs/notes.txt").write_bytes(b"\x80\x04."), ErrorKind.BUNDLE_UNSAFE),
     "a torch file": (lambda f: (f / "models/model.pt").write_bytes(b"PK\x03\x04"), ErrorKind.BUNDLE_UNSAFE),
+    "a listed pickle": (lambda f: list_file(f, "models/a.safetensors", b"\x80\x04."), ErrorKind.BUNDLE_UNSAFE),
+    "a listed program": (lambda f: list_file(f, "configs/run.py", b"print()"), ErrorKind.BUNDLE_UNSAFE),
+    "a listed text": (lambda f: list_file(f, "models/a.safetensors", b"cos\nsystem\n."), ErrorKind.BUNDLE_UNSAFE),
     "an unlisted file": (lambda f: (f / "models/more.safetensors").write_bytes(b"x"), ErrorKind.BUNDLE_UNSAFE),
     "a link": (lambda f: (f / "models/link.safetensors").symlink_to(f / WEIGHTS), ErrorKind.BUNDLE_UNSAFE),
 }
@@ -128,6 +151,42 @@ def test_tampering_is_refused(tiny: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(tiny, tmp_path / "copy")
     tamper(copy)
     assert kind_of(lambda: open_bundle(copy)) is kind
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tiny: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    os.mkfifo(copy / "docs/pipe.txt")
+    assert kind_of(lambda: open_bundle(copy)) is ErrorKind.BUNDLE_UNSAFE
+
+
+def test_what_the_system_leaves_in_folders_is_no_harm(tiny: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    (copy / ".DS_Store").write_bytes(b"\0")
+    assert open_bundle(copy).manifest_sha256 == open_bundle(tiny).manifest_sha256
+
+
+def test_entry_point_names_what_there_is(tiny: Path) -> None:
+    config = json.loads((tiny / "configs/inference.json").read_text())
+    targets = {key: dict(value) for key, value in config.items() if isinstance(value, dict)}
+    assert targets.keys() == {"engine", "watch", "request"}
+    for arguments in targets.values():
+        module, name = arguments.pop("_target_").rsplit(".", 1)
+        inspect.signature(getattr(importlib.import_module(module), name)).bind(**arguments)
+
+
+def test_says_what_monai_asks_for(tiny: Path) -> None:
+    metadata = json.loads((tiny / MANIFEST).read_text())
+    words = {"version", "monai_version", "pytorch_version", "numpy_version", "task", "description", "authors"}
+    assert words | {"copyright", "network_data_format"} <= metadata.keys()
+    window = metadata["network_data_format"]["inputs"]["window"]
+    assert (window["num_channels"], window["spatial_shape"], window["value_range"]) == (1, [16, 32, 32], [-1.0, 1.0])
+
+
+def test_verifying_needs_no_torch(tiny: Path) -> None:
+    code = "import sys, pathlib; from OrthoDiffusionLib.bundles.opening import open_bundle;"
+    code += "open_bundle(pathlib.Path(sys.argv[1])); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code, str(tiny)], cwd=Path(__file__).parents[2], check=True)
 
 
 def test_weights_exchanged_after_opening_are_refused(tiny: Path, tmp_path: Path) -> None:
@@ -154,9 +213,30 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, spoil: str) -> None
 def test_registry(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(USER_FOLDER_VARIABLE, str(tmp_path))
     shutil.copytree(tiny, tmp_path / "tiny")
+    shutil.copytree(tiny, tmp_path / ".bundle-being-written")
+    (shutil.copytree(tiny, tmp_path / "damaged") / MANIFEST).write_bytes(b"{")
     (tmp_path / "no bundle").mkdir()
-    entries = list_bundles()
-    assert [entry.name for entry in entries if entry.origin == "user"] == ["tiny"]
+    assert bundle_folders()["user"] == tmp_path
+    damaged, good = (entry for entry in list_bundles() if entry.origin == "user")
+    assert (good.name, good.title, good.folder, good.problem) == ("tiny", "Tiny", tmp_path / "tiny", None)
+    assert damaged.name == "damaged" and damaged.problem
     assert find_bundle("tiny") == tmp_path / "tiny"
     assert find_bundle(str(tiny)) == tiny
-    assert kind_of(lambda: find_bundle("unknown")) is ErrorKind.BUNDLE_NOT_FOUND
+    with pytest.raises(OrthoDiffusionError, match="tiny") as caught:
+        find_bundle("unknown")
+    assert caught.value.kind is ErrorKind.BUNDLE_NOT_FOUND
+
+
+def test_the_default_is_a_usable_bundle_and_the_bundled_come_first(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = tmp_path / "Resources"
+    (resources / "Schemas").mkdir(parents=True)
+    monkeypatch.setenv(RESOURCES_VARIABLE, str(resources))
+    monkeypatch.setenv(USER_FOLDER_VARIABLE, str(tmp_path / "own"))
+    assert kind_of(lambda: find_bundle(None)) is ErrorKind.BUNDLE_NOT_FOUND
+    own = shutil.copytree(tiny, tmp_path / "own/tiny")
+    assert find_bundle(None) == own
+    (shutil.copytree(tiny, resources / "Bundles/a-damaged-one") / MANIFEST).write_bytes(b"[]")
+    bundled = shutil.copytree(tiny, resources / "Bundles/tiny")
+    assert find_bundle(None) == find_bundle("tiny") == bundled
