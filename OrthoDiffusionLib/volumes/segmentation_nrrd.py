@@ -1,12 +1,14 @@
 """A label map as `.seg.nrrd`: the file that 3D Slicer opens as a segmentation with named, coloured, coded segments.
 
-Keys and values as vtkMRMLSegmentationStorageNode reads them.
+Keys and values as vtkMRMLSegmentationStorageNode reads them; the header as https://teem.sourceforge.net/nrrd/format.html
+defines it.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ TERMINOLOGY_CONTEXT = "Segmentation category and type - DICOM master list"
 ANATOMY_CONTEXT = "Anatomic codes - DICOM master list"
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 EMPTY_EXTENT = "0 -1 0 -1 0 -1"
+SEPARATORS = re.compile(r"[|~^]")
 
 
 def write_segmentation_nrrd(
@@ -27,25 +30,29 @@ def write_segmentation_nrrd(
     labels: npt.NDArray[np.integer[Any]],
     affine: npt.NDArray[np.float64],
     structures: Sequence[Structure],
-    region: Code,
+    region: Code | None,
 ) -> None:
     """Write a label map as a segmentation; the same arguments give the same bytes.
 
     Args:
         path: ending in `.seg.nrrd`.
-        labels: 0 for background, else a structure's label; shape (i, j, k).
+        labels: 0 for background, else a structure's label; shape (i, j, k), not empty.
         affine: (4, 4), voxel index to RAS in mm.
         structures: one segment each, in this order, with or without voxels.
-        region: the joint, as DICOM anatomic region of each segment.
+        region: the joint, as DICOM anatomic region of each segment, or None to name no region.
 
     Raises:
+        ValueError: for labels that are not 3D or of no structure, such as -1: they would be lost, or become another
+            structure's.
         OSError: when the file cannot be written.
     """
+    _check_labels(labels, structures)
     directions = RAS_TO_LPS @ affine[:3, :3]
     origin = RAS_TO_LPS @ affine[:3, 3]
+    voxel_type = "uint8" if max(structure.label for structure in structures) < 256 else "int16"
     header = [
         "NRRD0004",
-        "type: uint8" if max(structure.label for structure in structures) < 256 else "type: int16",
+        f"type: {voxel_type}",
         "dimension: 3",
         "space: left-posterior-superior",
         "sizes: " + " ".join(str(n) for n in labels.shape),
@@ -73,8 +80,8 @@ def write_segmentation_nrrd(
             "Tags": f"Segmentation.Status:inprogress|TerminologyEntry:{terminology_entry(structure, region)}|",
         }
         fields.update({f"Segment{index}_{key}": value for key, value in segment.items()})
-    header += [f"{key}:={value}" for key, value in fields.items()]
-    voxels = labels.astype("<u1" if "uint8" in header[1] else "<i2").tobytes(order="F")
+    header += [f"{key}:={_escaped(value)}" for key, value in fields.items()]
+    voxels = labels.astype(np.dtype(voxel_type).newbyteorder("<")).tobytes(order="F")
     packed = io.BytesIO()
     # Without a time in it, the same voxels give the same bytes.
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=4) as file:
@@ -82,15 +89,36 @@ def write_segmentation_nrrd(
     path.write_bytes(("\n".join(header) + "\n\n").encode() + packed.getvalue())
 
 
-def terminology_entry(structure: Structure, region: Code) -> str:
-    """A structure's codes as Slicer writes a terminology entry: context, category, type, modifier, region."""
+def terminology_entry(structure: Structure, region: Code | None) -> str:
+    """A structure's codes as Slicer writes a terminology entry: context, category, type, modifier, region.
+
+    The contexts name the terminology files of Slicer to look in first; the codes count as they are written here, also
+    where those files lack one.
+    """
     terms = structure.terminology
     parts = [TERMINOLOGY_CONTEXT, _code(terms.category), _code(terms.type), _code(terms.modifier)]
-    return "~".join([*parts, ANATOMY_CONTEXT, _code(region), _code(None)])
+    return "~".join([*parts, ANATOMY_CONTEXT if region else "", _code(region), _code(None)])
 
 
 def _code(code: Code | None) -> str:
-    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
+    return "^^" if code is None else "^".join(_word(part) for part in (code.scheme, code.value, code.meaning))
+
+
+def _word(text: str) -> str:
+    # Slicer splits entries and tags at these; neither has a way to escape them.
+    return SEPARATORS.sub(" ", text)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")
+
+
+def _check_labels(labels: npt.NDArray[np.integer[Any]], structures: Sequence[Structure]) -> None:
+    if labels.ndim != 3 or labels.size == 0:
+        raise ValueError(f"labels must have three axes and a voxel, not the shape {labels.shape}")
+    known = {0, *(structure.label for structure in structures)}
+    if unknown := sorted(set(np.unique(labels).tolist()) - known):
+        raise ValueError(f"labels of no structure: {unknown[:8]}")
 
 
 def _vector(values: npt.NDArray[np.float64]) -> str:
@@ -98,6 +126,7 @@ def _vector(values: npt.NDArray[np.float64]) -> str:
 
 
 def _extent(mask: npt.NDArray[np.bool_]) -> str:
+    """First and last voxel along i, j and k."""
     ends = []
     for axis in range(3):
         (hit,) = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
