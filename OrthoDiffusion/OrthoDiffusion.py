@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 import slicer
 import vtk
 from OrthoDiffusionSlicer.environment import find_installation, install_requirements, missing_requirements
 from OrthoDiffusionSlicer.job import Job
-from OrthoDiffusionSlicer.panels import show_findings
+from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
 from OrthoDiffusionSlicer.protocol import WorkerError
 from OrthoDiffusionSlicer.scene import SceneResult, add_result
-from OrthoDiffusionSlicer.worker_client import WorkerClient
+from OrthoDiffusionSlicer.worker_client import CANCELLED, WorkerClient
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -24,6 +27,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+OnDone = Callable[[dict[str, Any], SceneResult], None]
+OnError = Callable[[WorkerError], None]
 
 
 class OrthoDiffusion(ScriptedLoadableModule):
@@ -40,6 +46,23 @@ class OrthoDiffusion(ScriptedLoadableModule):
             " with diffusion encoders that run in the background. Research use only, not for diagnosis."
         )
         self.parent.acknowledgementText = _("Implements the method of arXiv 2602.20752.")
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the bundled study in the module Sample Data."""
+    import SampleData
+
+    study = find_installation(__file__).sample_study()
+    SampleData.SampleDataLogic.registerCustomSampleDataCategory("OrthoDiffusion", title=_("OrthoDiffusion"))
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="OrthoDiffusion",
+        sampleName="KneePhantom",
+        uris=[path.as_uri() for path in study.values()],
+        fileNames=[f"KneePhantom-{path.name}" for path in study.values()],
+        nodeNames=[f"KneePhantom {plane}" for plane in study],
+        checksums=[f"SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in study.values()],
+    )
 
 
 class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
@@ -56,12 +79,29 @@ class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
         """The module's parameters in the scene."""
         return OrthoDiffusionParameterNode(super().getParameterNode())
 
+    def loadSampleStudy(self) -> dict[str, Any]:
+        """Load the bundled study; a volume node for each plane."""
+        study = self.installation.sample_study()
+        return {plane: slicer.util.loadVolume(str(path)) for plane, path in study.items()}
+
     def run(
-        self, volumes: dict[str, Any], bundle: str, segment: bool, diagnose: bool, onDone: Any, onError: Any
+        self, volumes: dict[str, Any], bundle: str, segment: bool, diagnose: bool, onDone: OnDone, onError: OnError
     ) -> None:
-        """Start a run; `onDone(result, SceneResult)` or `onError(WorkerError)` is called when it has ended."""
+        """Start a run; one of the two functions is called when it has ended, or at once if it cannot begin.
+
+        Args:
+            volumes: volume node of each plane: `sagittal`, `coronal`, `axial`.
+            bundle: what the worker calls the bundle; empty for the first one.
+            segment: make a segmentation.
+            diagnose: make a table of findings.
+            onDone: gets the content of `result.json`, and what it became in the scene.
+            onError: gets a sentence for the person.
+        """
+        if self.job is not None:
+            onError(WorkerError("worker-busy", "Another study is being run.", "Wait until it is done, or cancel it."))
+            return
         try:
-            self.job = Job(volumes)
+            self.job = Job(volumes, self.worker.privateFolder())
         except (ValueError, OSError) as error:
             onError(WorkerError("unreadable-file", str(error), ""))
             return
@@ -77,22 +117,30 @@ class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
         )
 
     def cancel(self) -> None:
-        """Ask the worker to stop; the run ends with an error of the kind `cancelled`."""
-        if self.worker.running:
-            self.worker.request("cancel", {}, lambda _answer: None, lambda error: logging.warning(error.text()))
+        """Stop the run; it ends with an error of the kind `cancelled`."""
+        if self.job is not None:
+            self.worker.cancel()
+
+    def dropJob(self) -> None:
+        """Stop the run, and put no result of it into the scene even if it is done by now."""
+        if self.job is not None:
+            self.job.wanted = False
+            self.cancel()
 
     def close(self) -> None:
-        """End the worker and remove the job's folder."""
+        """End the worker and remove every file of the job."""
         self.worker.close()
         self._closeJob()
 
-    def _finish(self, onDone: Any, onError: Any) -> None:
+    def _finish(self, onDone: OnDone, onError: OnError) -> None:
         job = self.job
         assert job is not None
         try:
+            if not job.wanted:
+                onError(CANCELLED)
+                return
             result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
-            inScene = [node for node in job.volumes.values() if slicer.mrmlScene.GetNodeByID(node.GetID()) is node]
-            added = add_result(slicer.mrmlScene, job.output, inScene)
+            added = add_result(slicer.mrmlScene, job.output, job.volumes_in(slicer.mrmlScene))
         except (OSError, ValueError) as error:
             logging.exception("the result could not be read")
             onError(WorkerError("unreadable-file", "The result could not be read.", "Run the study again.", str(error)))
@@ -101,7 +149,7 @@ class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
             self._closeJob()
         onDone(result, added)
 
-    def _fail(self, error: WorkerError, onError: Any) -> None:
+    def _fail(self, error: WorkerError, onError: OnError) -> None:
         self._closeJob()
         if error.detail:
             logging.error(error.detail)
@@ -117,12 +165,13 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Connects the panel with the logic."""
 
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.logic: OrthoDiffusionLogic | None = None
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
+        self._bundles: dict[str, str] = {}
         self._busy = False
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
 
     def setup(self) -> None:
         """Called when the module is opened for the first time."""
@@ -131,21 +180,29 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = OrthoDiffusionLogic()
+        self._hideResult()
+        self.ui.progressBar.visible = False
+        try:
+            self.logic = OrthoDiffusionLogic()
+        except FileNotFoundError as error:
+            self._showStatus(str(error))
+            return
         self.logic.onProgress = self._showProgress
-        for name in self.logic.installation.bundles():
-            self.ui.bundleComboBox.addItem(name)
+        self._bundles = self.logic.installation.bundles()
+        for name, title in self._bundles.items():
+            self.ui.bundleComboBox.addItem(title, name)
+        self.ui.bundleComboBox.connect("currentIndexChanged(int)", self._onBundleChosen)
+        self.ui.sampleButton.connect("clicked(bool)", lambda _checked: self._openSampleStudy())
         self.ui.segmentButton.connect("clicked(bool)", lambda _checked: self._run(segment=True))
         self.ui.diagnoseButton.connect("clicked(bool)", lambda _checked: self._run(segment=False))
-        self.ui.cancelButton.connect("clicked(bool)", lambda _checked: self.logic.cancel())
+        self.ui.cancelButton.connect("clicked(bool)", lambda _checked: self._cancel())
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.ui.findingsTable.visible = False
-        self.ui.progressBar.visible = False
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
         """Called when the program ends or the module is reloaded."""
+        self.setParameterNode(None)
         self.removeObservers()
         if self.logic is not None:
             self.logic.close()
@@ -155,18 +212,18 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        """Called each time another module is opened."""
+        """Called each time another module is opened; what is being run goes on."""
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene goes: what is being run would have no place to go to."""
         self.setParameterNode(None)
         if self.logic is not None:
-            self.logic.cancel()
+            self.logic.dropJob()
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """The scene is empty."""
-        self.ui.findingsTable.visible = False
+        self._hideResult()
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -179,16 +236,20 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow these parameters and no others; None follows none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateButtons)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
         self._parameterNode = parameterNode
         if self._parameterNode is not None:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateButtons)
-            self._updateButtons()
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
+            self._updatePanel()
 
-    def _updateButtons(self, caller: Any = None, event: Any = None) -> None:
-        volumes = chosen_volumes(self._parameterNode) if self._parameterNode is not None else {}
-        missing = missing_for_run(volumes, self._busy)
+    def _updatePanel(self, caller: Any = None, event: Any = None) -> None:
+        parameters = self._parameterNode
+        if parameters is None:
+            return
+        self.ui.bundleComboBox.currentIndex = self.ui.bundleComboBox.findData(parameters.bundle) if parameters.bundle else 0
+        self.ui.bundleComboBox.toolTip = "\n".join(self._bundles.values())
+        missing = missing_for_run(chosen_volumes(parameters), parameters.bundle, self._bundles, self._busy)
         actions = {
             self.ui.segmentButton: _("Segment all slices, and give the probabilities of the findings."),
             self.ui.diagnoseButton: _("Give the probabilities of the findings, without a segmentation."),
@@ -196,7 +257,22 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for button, action in actions.items():
             button.enabled = not missing
             button.toolTip = "\n".join(missing) if missing else action
+        self.ui.sampleButton.enabled = not self._busy
         self.ui.cancelButton.enabled = self._busy
+
+    def _onBundleChosen(self, index: int) -> None:
+        if self._parameterNode is not None and index >= 0:
+            self._parameterNode.bundle = self.ui.bundleComboBox.itemData(index)
+
+    def _openSampleStudy(self) -> None:
+        try:
+            volumes = self.logic.loadSampleStudy()
+        except RuntimeError as error:
+            logging.error(str(error))
+            self._showStatus(_("The sample study could not be loaded. Install the extension again."))
+            return
+        for plane, node in volumes.items():
+            setattr(self._parameterNode, f"{plane}Volume", node)
 
     def _run(self, segment: bool) -> None:
         if missing_requirements():
@@ -206,24 +282,34 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._showStatus(str(error))
                 return
         self._busy = True
-        self._updateButtons()
-        self._showProgress(0.0, _("Starting"))
+        self._updatePanel()
+        self._hideResult()
+        self._showProgress(0.0, _("Starting; the first time takes longer"))
         self.ui.progressBar.visible = True
         self.logic.run(
             chosen_volumes(self._parameterNode),
-            self.ui.bundleComboBox.currentText,
+            self._parameterNode.bundle,
             segment=segment,
             diagnose=True,
             onDone=self._onDone,
             onError=self._onError,
         )
 
+    def _cancel(self) -> None:
+        self.ui.cancelButton.enabled = False
+        self._showStatus(_("Stopping"))
+        self.logic.cancel()
+
     def _onDone(self, result: dict[str, Any], added: SceneResult) -> None:
         self._endRun()
         show_findings(self.ui.findingsTable, result)
-        self.ui.findingsTable.visible = bool(result["findings"])
+        show_structures(self.ui.structuresTable, result)
+        self.ui.findingsCollapsibleButton.visible = bool(result["findings"])
+        self.ui.structuresCollapsibleButton.visible = added.segmentation is not None
         self.ui.noticeLabel.text = result["notice"]
-        self._showStatus("\n".join([_("Done."), *result["warnings"]]))
+        nodes = [node.GetName() for node in (added.segmentation, added.table) if node is not None]
+        done = _("Done. In the scene: {nodes}.").format(nodes=", ".join(nodes))
+        self._showStatus("\n".join([done, *result["warnings"]]))
 
     def _onError(self, error: WorkerError) -> None:
         self._endRun()
@@ -232,7 +318,11 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _endRun(self) -> None:
         self._busy = False
         self.ui.progressBar.visible = False
-        self._updateButtons()
+        self._updatePanel()
+
+    def _hideResult(self) -> None:
+        self.ui.findingsCollapsibleButton.visible = False
+        self.ui.structuresCollapsibleButton.visible = False
 
     def _showProgress(self, fraction: float, message: str) -> None:
         self.ui.progressBar.value = round(100 * fraction)
@@ -245,20 +335,28 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 class OrthoDiffusionTest(ScriptedLoadableModuleTest):
     """Runs in Slicer: the bundled sample study through the real worker, into the scene."""
 
+    SECONDS = 300
+
     def setUp(self) -> None:
         """Begin with an empty scene."""
         slicer.mrmlScene.Clear()
 
     def test_SampleStudy(self) -> None:
-        """Segment and diagnose the sample study."""
+        """Segment and diagnose the sample study, without its coronal series."""
+        if missing := missing_requirements():
+            logging.warning(f"not tested, for these packages are missing: {missing}")
+            return
         logic = OrthoDiffusionLogic()
-        folder = logic.installation.resources / "SampleData" / "knee-phantom" / "study"
-        volumes = {plane: slicer.util.loadVolume(str(folder / f"{plane}.nii.gz")) for plane in ("sagittal", "axial")}
+        volumes = logic.loadSampleStudy()
+        del volumes["coronal"]
         ended: list[Any] = []
+        deadline = time.monotonic() + self.SECONDS
         try:
             logic.run(volumes, "", True, True, lambda *answer: ended.append(answer), ended.append)
-            while not ended:
+            while not ended and time.monotonic() < deadline:
                 slicer.app.processEvents()
+                time.sleep(0.01)
+            self.assertTrue(ended, "the run took too long")
             self.assertIsInstance(ended[0], tuple, str(ended[0]))
             result, added = ended[0]
             self.assertEqual(added.segmentation.GetSegmentation().GetNumberOfSegments(), 11)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -12,18 +12,16 @@ from pathlib import Path
 LIBRARY = "OrthoDiffusionLib"
 PYTHON_VARIABLE = "ORTHODIFFUSION_PYTHON"
 
+TORCH = "torch>=2.6"
 REQUIREMENTS = (
-    "torch>=2.6",
     "SimpleITK>=2.4",
     "nibabel>=5.3",
     "pydantic>=2.10",
     "pydicom>=3.0",
     "safetensors>=0.5",
     "scipy>=1.14",
-    "typer>=0.15",
-    "rich>=13",
 )
-"""What the worker imports, as `pyproject.toml` has it; torch comes last, through the PyTorch extension where it is."""
+"""What the worker imports beside torch, in the versions of `pyproject.toml`."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,47 @@ class Installation:
         """Program and arguments that start the worker."""
         return self.python, ["-m", f"{LIBRARY}.worker"]
 
-    def worker_environment(self) -> dict[str, str]:
-        """Variables that the worker needs beside the system's own."""
+    def worker_environment(self, private_folder: Path) -> dict[str, str]:
+        """Variables that the worker needs beside the system's own.
+
+        Args:
+            private_folder: for every temporary file; the worker removes it when it ends, even when this program is gone.
+        """
         paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
             "ORTHODIFFUSION_RESOURCES": str(self.resources),
+            "ORTHODIFFUSION_JOB_FOLDER": str(private_folder),
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(private_folder)),
         }
 
-    def bundles(self) -> list[str]:
-        """Names of the bundles that come with the module."""
-        return sorted(path.parent.parent.name for path in self.resources.glob("Bundles/*/configs/metadata.json"))
+    def bundles(self) -> dict[str, str]:
+        """Titles of the bundles by what the worker calls them: a name for ours, a folder for the person's own."""
+        found = {}
+        for folder, is_ours in ((self.resources / "Bundles", True), (self._user_folder(), False)):
+            for manifest in sorted(folder.glob("*/configs/metadata.json")):
+                try:
+                    content = json.loads(manifest.read_bytes())
+                    name, title = str(content["name"]), str(content["title"])
+                except (OSError, ValueError, KeyError, TypeError):
+                    name = title = manifest.parents[1].name
+                found[name if is_ours else str(manifest.parents[1])] = title
+        return found
+
+    def sample_study(self) -> dict[str, Path]:
+        """The bundled study: a file for each plane."""
+        files = sorted((self.resources / "SampleData" / "knee-phantom" / "study").glob("*.nii.gz"))
+        return {path.name.partition(".")[0]: path for path in files}
+
+    def _user_folder(self) -> Path:
+        if str(self.root) not in sys.path:
+            sys.path.append(str(self.root))
+        # Needs nothing but the standard library.
+        from OrthoDiffusionLib.bundles.registry import user_folder
+
+        return user_folder()
 
 
 def find_installation(module_file: str) -> Installation:
@@ -82,27 +108,33 @@ def missing_requirements() -> list[str]:
     """Requirements that this Python lacks; the worker's is the same one unless ORTHODIFFUSION_PYTHON names another."""
     if os.environ.get(PYTHON_VARIABLE):
         return []
-    return [name for name in REQUIREMENTS if importlib.util.find_spec(name.split(">=")[0]) is None]
+    import slicer.packaging
+
+    return [requirement for requirement in (TORCH, *REQUIREMENTS) if not slicer.packaging.pip_check(requirement)]
 
 
 def install_requirements() -> None:
-    """Install what is missing, after asking the person.
+    """Install what is missing, after asking the person; torch first and through the PyTorch extension.
+
+    That extension picks the build for the machine's graphics card; pip would bring one that may not run.
 
     Raises:
-        RuntimeError: when the person says no, or with a sentence when the PyTorch extension is needed first.
+        RuntimeError: with a sentence for the person, when they say no, or when the PyTorch extension is needed first.
     """
-    import slicer
+    import slicer.packaging
 
-    missing = missing_requirements()
-    if any(name.startswith("torch") for name in missing):
+    if TORCH in missing_requirements():
         try:
             import PyTorchUtils
         except ImportError as error:
             raise RuntimeError(
                 "PyTorch is missing. Install the PyTorch extension in the Extensions Manager, restart, and try again."
             ) from error
-        if not PyTorchUtils.PyTorchUtilsLogic().torchInstalled():
-            PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True)
-    slicer.packaging.pip_ensure(
-        [name for name in REQUIREMENTS if not name.startswith("torch")], requester="OrthoDiffusion"
-    )
+        version = TORCH.removeprefix("torch")
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        if logic.installTorch(askConfirmation=True, torchVersionRequirement=version) is None:
+            raise RuntimeError("PyTorch was not installed, so nothing was run. Click again to install it.")
+    try:
+        slicer.packaging.pip_ensure(list(REQUIREMENTS), requester="OrthoDiffusion")
+    except RuntimeError as error:
+        raise RuntimeError("Python packages are missing, so nothing was run. Click again to install them.") from error

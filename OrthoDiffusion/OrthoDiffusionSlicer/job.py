@@ -14,16 +14,29 @@ from OrthoDiffusionSlicer.scene import volume_array
 
 
 class Job:
-    """One run: its folder (mode 0700), its input files and its output folder."""
+    """One run: its folder (mode 0700), its input files and its output folder.
 
-    def __init__(self, volumes: Mapping[str, Any]) -> None:
+    Attributes:
+        volumes: volume node of each plane.
+        wanted: whether the result still has a place to go to; not after the scene was closed.
+        folder: that goes with the job.
+        output: that the worker writes the result to.
+        series: file of each plane.
+    """
+
+    def __init__(self, volumes: Mapping[str, Any], parent: Path | None = None) -> None:
         """Write each plane's volume node into a new private folder.
+
+        Args:
+            volumes: volume node of each plane.
+            parent: folder that the job's folder is made in; the system's for temporary files if left out.
 
         Raises:
             ValueError, OSError: with a sentence for the person, when a volume cannot be used; nothing is left then.
         """
         self.volumes = dict(volumes)
-        self.folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-job-"))
+        self.wanted = True
+        self.folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-job-", dir=parent))
         self.output = self.folder / "result"
         self.series: dict[str, str] = {}
         try:
@@ -32,6 +45,10 @@ class Job:
         except BaseException:
             self.close()
             raise
+
+    def volumes_in(self, scene: Any) -> list[Any]:
+        """The job's volume nodes that are still in a scene."""
+        return [node for node in self.volumes.values() if scene.IsNodePresent(node)]
 
     def close(self) -> None:
         """Remove the folder; twice is fine."""

@@ -1,36 +1,90 @@
-"""The panel of probabilities."""
+"""The tables under the buttons: probabilities of the findings, volumes of the structures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
-HEADERS = ("Finding", "Probability", "Present")
+from OrthoDiffusionSlicer.parameters import PLANES
+
+SWATCH_PIXELS = 12
+HEADER_PIXELS = 32
 
 
 def show_findings(widget: Any, result: Mapping[str, Any]) -> None:
     """Fill a QTableWidget with the findings of a result: a row each, with what each plane says as tooltip."""
     findings = result["findings"]
-    widget.setColumnCount(len(HEADERS))
-    widget.setHorizontalHeaderLabels(list(HEADERS))
-    widget.setRowCount(len(findings))
+    _prepare(widget, [_("Finding"), _("Probability"), _("Present")], len(findings))
     for row, record in enumerate(findings):
-        cells = (record["name"], f"{record['probability']:.2f}", "yes" if record["present"] else "no")
-        for column, text in enumerate(cells):
-            item = qt.QTableWidgetItem(text)
+        present = _("yes") if record["present"] else _("no")
+        for column, text in ((0, record["name"]), (2, present)):
+            item = _cell(text)
             item.setToolTip(_plane_text(record))
             if record["present"]:
                 font = item.font()
                 font.setBold(True)
                 item.setFont(font)
             widget.setItem(row, column, item)
-    widget.resizeColumnsToContents()
+        bar = qt.QProgressBar()
+        bar.maximum = 100
+        bar.value = round(100 * record["probability"])
+        bar.format = f"{record['probability']:.2f}"
+        bar.toolTip = _plane_text(record)
+        widget.setCellWidget(row, 1, bar)
+    _fit(widget)
+
+
+def show_structures(widget: Any, result: Mapping[str, Any]) -> None:
+    """Fill a QTableWidget with the volume of each structure in each plane's own label map, in ml."""
+    volumes = {series["plane"]: series["volumes_ml"] for series in result["series"] if series["volumes_ml"]}
+    planes = [plane for plane in PLANES if plane in volumes]
+    headers = [_("Structure"), *(_("{plane} (ml)").format(plane=plane.capitalize()) for plane in planes)]
+    structures = result["structures"] if planes else []
+    _prepare(widget, headers, len(structures))
+    for row, structure in enumerate(structures):
+        item = _cell(structure["name"])
+        swatch = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
+        swatch.fill(qt.QColor(*structure["color"]))
+        item.setIcon(qt.QIcon(swatch))
+        widget.setItem(row, 0, item)
+        for column, plane in enumerate(planes, start=1):
+            item = _cell(f"{volumes[plane][structure['key']]:.2f}")
+            item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            widget.setItem(row, column, item)
+    _fit(widget)
+
+
+def _prepare(widget: Any, headers: Sequence[str], rows: int) -> None:
+    widget.setRowCount(0)
+    widget.setColumnCount(len(headers))
+    widget.setHorizontalHeaderLabels(list(headers))
+    widget.setRowCount(rows)
+    widget.verticalHeader().hide()
+    widget.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
+
+
+def _fit(widget: Any) -> None:
+    """As high as its rows: the panel scrolls, not the table."""
+    heights = [widget.rowHeight(row) for row in range(widget.rowCount)]
+    widget.setFixedHeight(sum(heights) + HEADER_PIXELS)
+
+
+def _cell(text: str) -> Any:
+    item = qt.QTableWidgetItem(text)
+    item.setFlags(qt.Qt.ItemIsEnabled)
+    return item
 
 
 def _plane_text(record: Mapping[str, Any]) -> str:
-    lines = [f"{record['key']}: called present from {record['threshold']:.2f}"]
+    lines = [_("{key}: called present from {threshold:.2f}").format(key=record["key"], threshold=record["threshold"])]
     for plane, probability in record["plane_probabilities"].items():
-        lines.append(f"{plane} alone: {probability:.2f} (weight {record['plane_weights'][plane]:.2f})")
+        weight = record["plane_weights"][plane]
+        lines.append(
+            _("{plane} alone: {probability:.2f} (weight {weight:.2f})").format(
+                plane=plane, probability=probability, weight=weight
+            )
+        )
     return "\n".join(lines)

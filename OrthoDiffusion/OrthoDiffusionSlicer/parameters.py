@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -15,7 +17,7 @@ class OrthoDiffusionParameterNode:
     """Parameters of the module.
 
     sagittalVolume, coronalVolume, axialVolume - The series of each plane; at least one.
-    bundle - Name of the bundle; empty for the default one.
+    bundle - What the worker calls the bundle; empty for the first one.
     """
 
     sagittalVolume: vtkMRMLScalarVolumeNode
@@ -30,13 +32,27 @@ def chosen_volumes(parameters: Any) -> dict[str, Any]:
     return {plane: node for plane, node in chosen.items() if node is not None}
 
 
-def missing_for_run(volumes: dict[str, Any], busy: bool) -> list[str]:
-    """Everything that stands in the way of a run, as sentences for a tooltip; empty when it can start."""
+def missing_for_run(volumes: dict[str, Any], bundle: str, bundles: Collection[str], busy: bool) -> list[str]:
+    """Everything that stands in the way of a run, as sentences for a tooltip; empty when it can start.
+
+    Args:
+        volumes: volume node of each plane that has one.
+        bundle: that is asked for; empty for the first one.
+        bundles: that there are.
+        busy: whether a study is being run.
+    """
     missing = []
     if not volumes:
-        missing.append("Choose at least one volume.")
+        missing.append(_("Choose at least one volume."))
     if len({node.GetID() for node in volumes.values()}) < len(volumes):
-        missing.append("Choose a different volume for each plane.")
+        missing.append(_("Choose a different volume for each plane."))
+    for node in volumes.values():
+        if node.GetParentTransformNode() is not None:
+            missing.append(_("Harden the transform of “{name}” (Data module).").format(name=node.GetName()))
+    if not bundles:
+        missing.append(_("Install a model."))
+    elif bundle and bundle not in bundles:
+        missing.append(_("Choose a model; the one that the scene names is not installed."))
     if busy:
-        missing.append("Wait until the study that is being run is done, or cancel it.")
+        missing.append(_("Wait until the study that is being run is done, or cancel it."))
     return missing

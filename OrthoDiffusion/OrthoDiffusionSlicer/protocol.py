@@ -52,6 +52,11 @@ class Conversation:
             if line.strip():
                 self._handle(line)
 
+    @property
+    def pending(self) -> frozenset[int]:
+        """Numbers of the requests without an answer."""
+        return frozenset(self._waiting)
+
     def abandon(self, error: WorkerError) -> None:
         """Tell all who still wait that no answer will come."""
         waiting, self._waiting, self._buffer = self._waiting, {}, b""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -15,11 +18,15 @@ log = logging.getLogger("OrthoDiffusion")
 LAST_WAIT_MS = 1500
 """How long the end of the program waits for the worker, which ends by itself at end-of-file, before it is killed."""
 
+CANCEL_GRACE_MS = 3000
+"""How long a cancelled run gets to end by itself, so that the networks stay loaded, before the worker is killed."""
+
 DIED = WorkerError(
     "worker-died",
     "The background process ended in the middle of its work.",
     "Click again to start it anew; if it happens again, look at the log.",
 )
+CANCELLED = WorkerError("cancelled", "The run was cancelled; no result was made.", "Start it again when you like.")
 
 
 class WorkerClient:
@@ -29,6 +36,9 @@ class WorkerClient:
         self._installation = installation
         self._conversation = Conversation(onProgress, lambda line: log.warning("stray line of the worker: %s", line))
         self._process: Any = None
+        self._ended: Any = None
+        self._reason = DIED
+        self._folder: Path | None = None
 
     @property
     def running(self) -> bool:
@@ -40,30 +50,52 @@ class WorkerClient:
         """Of the process; 0 when it is not there."""
         return int(self._process.processId()) if self.running else 0
 
+    def privateFolder(self) -> Path:
+        """A folder of this user's alone (mode 0700) that goes when the worker ends."""
+        if self._folder is None or not self._folder.is_dir():
+            self._folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-"))
+        return self._folder
+
     def request(self, method: str, params: dict[str, Any], onResult: OnResult, onError: OnError) -> None:
-        """Ask the worker; the answer comes to one of the two functions, later, in this thread."""
+        """Ask the worker; the answer comes to one of the two functions in this thread, at once if it cannot start."""
+        line = self._conversation.request(method, params, onResult, onError)
         if not self.running:
             self._start()
-        line = self._conversation.request(method, params, onResult, onError)
-        self._process.write(qt.QByteArray(line))
+        if self._process is not None:
+            self._process.write(qt.QByteArray(line))
+
+    def cancel(self) -> None:
+        """Stop what is being run: the worker is asked to, and killed when it does not."""
+        if not self.running:
+            return
+        process, asked = self._process, self._conversation.pending
+
+        def insist() -> None:
+            if self._process is process and asked & self._conversation.pending:
+                log.warning("the worker did not stop in time and is killed")
+                self._reason = CANCELLED
+                process.kill()
+
+        self.request("cancel", {}, lambda _answer: None, lambda error: log.info(error.text()))
+        qt.QTimer.singleShot(CANCEL_GRACE_MS, insist)
 
     def close(self) -> None:
         """End the worker."""
-        if self._process is None:
-            return
         process, self._process = self._process, None
-        self._conversation.abandon(WorkerError("cancelled", "The background process was ended.", ""))
-        if process.state() != qt.QProcess.NotRunning:
+        self._conversation.abandon(CANCELLED)
+        if process is not None and process.state() != qt.QProcess.NotRunning:
             process.closeWriteChannel()
             if not process.waitForFinished(LAST_WAIT_MS):
                 process.kill()
                 process.waitForFinished(LAST_WAIT_MS)
+        self._removeFolder()
 
     def _start(self) -> None:
         program, arguments = self._installation.worker_command()
         environment = qt.QProcessEnvironment.systemEnvironment()
-        for name, value in self._installation.worker_environment().items():
+        for name, value in self._installation.worker_environment(self.privateFolder()).items():
             environment.insert(name, value)
+        self._reason = DIED
         self._process = qt.QProcess()
         self._process.setProcessEnvironment(environment)
         self._process.connect("readyReadStandardOutput()", self._onOutput)
@@ -84,16 +116,29 @@ class WorkerClient:
         self._onOutput()
         self._onLog()
         log.info("the worker ended with exit code %s", exitCode)
-        self._process = None
-        self._conversation.abandon(DIED)
+        if self._process is not None:
+            self._giveUp(self._reason)
 
     def _onProcessError(self, error: Any) -> None:
         # Only a failed start comes without `finished`.
         if self._process is not None and error == qt.QProcess.FailedToStart:
-            program, _ = self._installation.worker_command()
-            self._process = None
-            self._conversation.abandon(
+            program, _arguments = self._installation.worker_command()
+            self._giveUp(
                 WorkerError(
-                    "worker-died", f"The program {program} could not be started.", "Install the extension again."
+                    "worker-died",
+                    "The background process could not be started.",
+                    "Install the extension again.",
+                    f"could not start {program}",
                 )
             )
+
+    def _giveUp(self, reason: WorkerError) -> None:
+        # Its last reference must not go while one of its own signals is being sent.
+        self._ended, self._process = self._process, None
+        self._removeFolder()
+        self._conversation.abandon(reason)
+
+    def _removeFolder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-VIRTUAL_PROPERTIES = {"sizeHint", "minimumSizeHint"}
+VIRTUAL_PROPERTIES = {QtWidgets.QWidget: {"sizeHint", "minimumSizeHint"}, QtWidgets.QProgressBar: {"text"}}
 """C++ calls these by their Python names: they must stay methods."""
 
 
@@ -38,6 +38,11 @@ class _Property:
 class PythonQtObject:
     """What every QObject can do under PythonQt."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # PySide6 takes its own `connect` unless the object's very class holds another.
+        cls.connect = PythonQtObject.connect  # type: ignore[method-assign]
+
     def __setattr__(self, name: str, value: Any) -> None:
         # PySide6's loader of `.ui` files hangs every child onto its panel by name.
         is_child = isinstance(value, QtCore.QObject) and QtCore.QObject.objectName(value) == name
@@ -52,7 +57,9 @@ class PythonQtObject:
         if index < 0:
             raise ValueError(f"{type(self).__name__} has no signal {signal}")
         count = meta.method(index).parameterCount()
-        getattr(self, signal.partition("(")[0]).connect(lambda *values: slot(*values[:count]))
+        # PySide6 counts the parameters of what it calls.
+        taking: list[Callable[..., Any]] = [lambda: slot(), lambda a: slot(a), lambda a, b: slot(a, b)]
+        getattr(self, signal.partition("(")[0]).connect(taking[count])
         return True
 
     def className(self) -> str:
@@ -64,11 +71,11 @@ class PythonQtObject:
 def stand_in(base: type) -> type:
     """The class that stands for a QObject class: the same name, with PythonQt's manners."""
     meta = base.staticMetaObject  # type: ignore[attr-defined]
-    names = {meta.property(index).name() for index in range(meta.propertyCount())} - VIRTUAL_PROPERTIES
+    names = {meta.property(index).name() for index in range(meta.propertyCount())}
+    for kind, virtual in VIRTUAL_PROPERTIES.items():
+        names -= virtual if issubclass(base, kind) else set()
     namespace: dict[str, Any] = {name: _Property(name, inspect.getattr_static(base, name, None)) for name in names}
     namespace["name"] = _Property("objectName", None)
-    # PySide6 finds its own `connect` first unless the class itself holds one.
-    namespace["connect"] = PythonQtObject.connect
     return type(base.__name__, (PythonQtObject, base), namespace)
 
 

@@ -1,0 +1,100 @@
+"""The module's panel: what can be pressed, and what a tooltip says when it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="needs the wheel slicer-core")
+
+from OrthoDiffusionSlicer.scene import add_volume  # noqa: E402
+
+
+def some_volume(name: str = "some") -> Any:
+    return add_volume(slicer.mrmlScene, name, np.zeros((4, 4, 4), np.int16), np.eye(4))
+
+
+def test_the_stand_in_refuses_what_pythonqt_refuses(panel: Any) -> None:
+    button = panel.ui.segmentButton
+    with pytest.raises(AttributeError, match="enbled"):
+        button.enbled = True
+    with pytest.raises(ValueError, match="no signal"):
+        button.connect("pushed(bool)", lambda _checked: None)
+    assert (button.text, button.name, button.className()) == ("Segment", "segmentButton", "QPushButton")
+
+
+def test_buttons_say_all_that_is_missing(panel: Any) -> None:
+    ui = panel.ui
+    assert not ui.segmentButton.enabled
+    assert ui.segmentButton.toolTip == "Choose at least one volume."
+    assert not ui.cancelButton.enabled
+    node = some_volume()
+    assert not ui.segmentButton.enabled, "no volume is chosen unasked"
+    ui.sagittalSelector.setCurrentNode(node)
+    assert ui.segmentButton.enabled and ui.diagnoseButton.enabled
+    assert "Segment all slices" in ui.segmentButton.toolTip
+    ui.axialSelector.setCurrentNode(node)
+    node.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    panel.exit()
+    panel.enter()
+    assert not ui.diagnoseButton.enabled
+    assert "different volume for each plane" in ui.diagnoseButton.toolTip
+    assert "Harden the transform of “some”" in ui.diagnoseButton.toolTip
+
+
+def test_choices_are_kept_in_the_scene(panel: Any, private_places: Path) -> None:
+    ui = panel.ui
+    node = some_volume()
+    ui.coronalSelector.setCurrentNode(node)
+    mine = str(private_places / "bundles" / "mine")
+    ui.bundleComboBox.currentIndex = ui.bundleComboBox.findData(mine)
+    assert ui.bundleComboBox.currentText == "My own model"
+    kept = panel.logic.getParameterNode()
+    assert (kept.coronalVolume, kept.sagittalVolume, kept.bundle) == (node, None, mine)
+    kept.bundle = "gone"
+    assert not ui.segmentButton.enabled
+    assert "not installed" in ui.segmentButton.toolTip
+    slicer.mrmlScene.RemoveNode(node)
+    assert "Choose at least one volume." in ui.segmentButton.toolTip
+
+
+def test_scene_close_leaves_a_working_panel(panel: Any) -> None:
+    panel.ui.sagittalSelector.setCurrentNode(some_volume())
+    slicer.mrmlScene.Clear()
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.sagittalSelector.setCurrentNode(some_volume())
+    assert panel.ui.segmentButton.enabled
+
+
+def test_sample_study_is_opened_and_chosen(panel: Any) -> None:
+    panel.ui.sampleButton.click()
+    names = [getattr(panel.ui, f"{plane}Selector").currentNode().GetName() for plane in ("sagittal", "coronal", "axial")]
+    assert names == ["sagittal", "coronal", "axial"]
+    assert panel.ui.segmentButton.enabled
+
+
+def test_sample_data_is_registered_with_checksums(panel: Any, desktop: Any) -> None:
+    desktop.SampleDataLogic.sources.clear()
+    slicer.app.startupCompleted.emit()
+    source = desktop.SampleDataLogic.sources[0]
+    assert len(source["uris"]) == len(source["files"]) == len(source["checksums"]) == 3
+    assert all(uri.startswith("file:") for uri in source["uris"])
+    assert all(checksum.startswith("SHA256:") for checksum in source["checksums"])
+
+
+def test_missing_packages_are_a_sentence(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from OrthoDiffusionSlicer import environment
+
+    monkeypatch.delenv(environment.PYTHON_VARIABLE, raising=False)
+    panel.ui.sagittalSelector.setCurrentNode(some_volume())
+    monkeypatch.setattr(environment, "REQUIREMENTS", ("no-such-package>=1",))
+    panel.ui.segmentButton.click()
+    assert "packages are missing, so nothing was run" in panel.ui.statusLabel.text
+    monkeypatch.setattr(environment, "TORCH", "no-such-torch>=1")
+    panel.ui.segmentButton.click()
+    assert "Install the PyTorch extension" in panel.ui.statusLabel.text
+    assert panel.ui.segmentButton.enabled
+    assert panel.logic.worker.pid == 0
