@@ -28,7 +28,7 @@ class PlaneDiagnosis(nn.Module):
 
 
 def channels_last(networks: PlaneNetworks) -> PlaneNetworks:
-    """The networks with their weights stored channels last, in place: the layout that CPU convolutions are fastest in."""
+    """The networks with their weights stored channels last, in place: the fastest layout of convolutions on a CPU."""
     return networks.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 

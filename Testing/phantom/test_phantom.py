@@ -14,7 +14,7 @@ from OrthoDiffusionLib.volumes.orientation import plane_of
 from OrthoDiffusionLib.volumes.resampling import resample_labels_nearest
 
 KNEE = load_joint("knee")
-LEFT, RIGHT = 4, 1
+LEFT, RIGHT = 3, 1
 
 
 @pytest.fixture(scope="module")
