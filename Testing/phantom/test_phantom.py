@@ -23,7 +23,7 @@ def healthy() -> dict[str, PhantomStudy]:
     return {study.laterality: study for study in studies}
 
 
-# ml on the coronal grid; the field of view cuts the long bones.
+# ml on the axial grid, the one that always holds the patella; the field of view cuts the long bones.
 PLAUSIBLE_ML = {
     "femur": (60, 220),
     "tibia": (50, 200),
@@ -42,7 +42,7 @@ PLAUSIBLE_ML = {
 def test_all_structures_are_there_in_plausible_volumes(healthy: dict[str, PhantomStudy]) -> None:
     assert healthy.keys() == {"left", "right"}
     for study in healthy.values():
-        series = study.planes[Plane.CORONAL]
+        series = study.planes[Plane.AXIAL]
         voxel_ml = abs(np.linalg.det(series.volume.affine[:3, :3])) / 1000
         for structure in KNEE.structures:
             low, high = PLAUSIBLE_ML[structure.key]
