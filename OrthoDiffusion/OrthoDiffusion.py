@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import slicer
 import vtk
 from OrthoDiffusionSlicer.environment import find_installation, install_requirements, missing_requirements
-from OrthoDiffusionSlicer.job import Job
 from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
 from OrthoDiffusionSlicer.protocol import WorkerError
-from OrthoDiffusionSlicer.scene import SceneResult, add_result
-from OrthoDiffusionSlicer.worker_client import CANCELLED, WorkerClient
+from OrthoDiffusionSlicer.scene import SceneResult
+from OrthoDiffusionSlicer.study_runner import StudyRunner
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -27,9 +24,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-OnDone = Callable[[dict[str, Any], SceneResult], None]
-OnError = Callable[[WorkerError], None]
 
 
 class OrthoDiffusion(ScriptedLoadableModule):
@@ -65,15 +59,12 @@ def registerSampleData() -> None:
     )
 
 
-class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
+class OrthoDiffusionLogic(StudyRunner, ScriptedLoadableModuleLogic):
     """Runs studies through the worker and puts results into the scene; needs no window."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self.installation = find_installation(__file__)
-        self.onProgress = lambda fraction, message: None
-        self.worker = WorkerClient(self.installation, lambda fraction, message: self.onProgress(fraction, message))
-        self.job: Job | None = None
+        StudyRunner.__init__(self, find_installation(__file__))
 
     def getParameterNode(self) -> Any:
         """The module's parameters in the scene."""
@@ -83,82 +74,6 @@ class OrthoDiffusionLogic(ScriptedLoadableModuleLogic):
         """Load the bundled study; a volume node for each plane."""
         study = self.installation.sample_study()
         return {plane: slicer.util.loadVolume(str(path)) for plane, path in study.items()}
-
-    def run(
-        self, volumes: dict[str, Any], bundle: str, segment: bool, diagnose: bool, onDone: OnDone, onError: OnError
-    ) -> None:
-        """Start a run; one of the two functions is called when it has ended, or at once if it cannot begin.
-
-        Args:
-            volumes: volume node of each plane: `sagittal`, `coronal`, `axial`.
-            bundle: what the worker calls the bundle; empty for the first one.
-            segment: make a segmentation.
-            diagnose: make a table of findings.
-            onDone: gets the content of `result.json`, and what it became in the scene.
-            onError: gets a sentence for the person.
-        """
-        if self.job is not None:
-            onError(WorkerError("worker-busy", "Another study is being run.", "Wait until it is done, or cancel it."))
-            return
-        try:
-            self.job = Job(volumes, self.worker.privateFolder())
-        except (ValueError, OSError) as error:
-            onError(WorkerError("unreadable-file", str(error), ""))
-            return
-        params = {
-            "series": self.job.series,
-            "output": str(self.job.output),
-            "bundle": bundle or None,
-            "segment": segment,
-            "diagnose": diagnose,
-        }
-        self.worker.request(
-            "run", params, lambda _answer: self._finish(onDone, onError), lambda error: self._fail(error, onError)
-        )
-
-    def cancel(self) -> None:
-        """Stop the run; it ends with an error of the kind `cancelled`."""
-        if self.job is not None:
-            self.worker.cancel()
-
-    def dropJob(self) -> None:
-        """Stop the run, and put no result of it into the scene even if it is done by now."""
-        if self.job is not None:
-            self.job.wanted = False
-            self.cancel()
-
-    def close(self) -> None:
-        """End the worker and remove every file of the job."""
-        self.worker.close()
-        self._closeJob()
-
-    def _finish(self, onDone: OnDone, onError: OnError) -> None:
-        job = self.job
-        assert job is not None
-        try:
-            if not job.wanted:
-                onError(CANCELLED)
-                return
-            result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
-            added = add_result(slicer.mrmlScene, job.output, job.volumes_in(slicer.mrmlScene))
-        except (OSError, ValueError) as error:
-            logging.exception("the result could not be read")
-            onError(WorkerError("unreadable-file", "The result could not be read.", "Run the study again.", str(error)))
-            return
-        finally:
-            self._closeJob()
-        onDone(result, added)
-
-    def _fail(self, error: WorkerError, onError: OnError) -> None:
-        self._closeJob()
-        if error.detail:
-            logging.error(error.detail)
-        onError(error)
-
-    def _closeJob(self) -> None:
-        if self.job is not None:
-            self.job.close()
-            self.job = None
 
 
 class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -247,7 +162,9 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         if parameters is None:
             return
-        self.ui.bundleComboBox.currentIndex = self.ui.bundleComboBox.findData(parameters.bundle) if parameters.bundle else 0
+        self.ui.bundleComboBox.currentIndex = (
+            self.ui.bundleComboBox.findData(parameters.bundle) if parameters.bundle else 0
+        )
         self.ui.bundleComboBox.toolTip = "\n".join(self._bundles.values())
         missing = missing_for_run(chosen_volumes(parameters), parameters.bundle, self._bundles, self._busy)
         actions = {

@@ -46,7 +46,7 @@ class Installation:
         """Variables that the worker needs beside the system's own.
 
         Args:
-            private_folder: for every temporary file; the worker removes it when it ends, even when this program is gone.
+            private_folder: for every temporary file; the worker removes it at its end, even when this program is gone.
         """
         paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {

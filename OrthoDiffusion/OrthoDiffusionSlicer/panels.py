@@ -11,7 +11,8 @@ from slicer.i18n import tr as _
 from OrthoDiffusionSlicer.parameters import PLANES
 
 SWATCH_PIXELS = 12
-HEADER_PIXELS = 32
+ROW_PIXELS = 24
+HEADER_PIXELS = 30
 
 
 def show_findings(widget: Any, result: Mapping[str, Any]) -> None:
@@ -34,14 +35,13 @@ def show_findings(widget: Any, result: Mapping[str, Any]) -> None:
         bar.format = f"{record['probability']:.2f}"
         bar.toolTip = _plane_text(record)
         widget.setCellWidget(row, 1, bar)
-    _fit(widget)
 
 
 def show_structures(widget: Any, result: Mapping[str, Any]) -> None:
     """Fill a QTableWidget with the volume of each structure in each plane's own label map, in ml."""
     volumes = {series["plane"]: series["volumes_ml"] for series in result["series"] if series["volumes_ml"]}
     planes = [plane for plane in PLANES if plane in volumes]
-    headers = [_("Structure"), *(_("{plane} (ml)").format(plane=plane.capitalize()) for plane in planes)]
+    headers = [_("Volume (ml) in each plane"), *(plane.capitalize() for plane in planes)]
     structures = result["structures"] if planes else []
     _prepare(widget, headers, len(structures))
     for row, structure in enumerate(structures):
@@ -54,7 +54,6 @@ def show_structures(widget: Any, result: Mapping[str, Any]) -> None:
             item = _cell(f"{volumes[plane][structure['key']]:.2f}")
             item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             widget.setItem(row, column, item)
-    _fit(widget)
 
 
 def _prepare(widget: Any, headers: Sequence[str], rows: int) -> None:
@@ -63,13 +62,12 @@ def _prepare(widget: Any, headers: Sequence[str], rows: int) -> None:
     widget.setHorizontalHeaderLabels(list(headers))
     widget.setRowCount(rows)
     widget.verticalHeader().hide()
-    widget.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
-
-
-def _fit(widget: Any) -> None:
-    """As high as its rows: the panel scrolls, not the table."""
-    heights = [widget.rowHeight(row) for row in range(widget.rowCount)]
-    widget.setFixedHeight(sum(heights) + HEADER_PIXELS)
+    widget.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+    for column in range(len(headers)):
+        mode = qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch
+        widget.horizontalHeader().setSectionResizeMode(column, mode)
+    # As high as its rows: the panel scrolls, not the table.
+    widget.setFixedHeight(rows * ROW_PIXELS + HEADER_PIXELS)
 
 
 def _cell(text: str) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from OrthoDiffusionSlicer.segmentation_file import is_whole
 
 ATTRIBUTE = "OrthoDiffusion."
 FILL_OPACITY, OUTLINE_OPACITY = 0.45, 1.0
@@ -55,8 +57,6 @@ def volume_array(node: Any) -> tuple[np.ndarray, np.ndarray]:
         ValueError: with a sentence for the person, for a node without an image, with several components, or under a
             transform.
     """
-    from vtk.util.numpy_support import vtk_to_numpy
-
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None:
         raise ValueError(f"The volume “{node.GetName()}” holds no image. Choose another one.")
@@ -100,6 +100,8 @@ def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneRe
 
 
 def _read_segmentation(scene: Any, path: Path) -> Any:
+    if not is_whole(path):
+        raise ValueError("The segmentation is damaged. Run the study again.")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName("OrthoDiffusion segmentation"))
     storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
     storage.SetFileName(str(path))

@@ -258,3 +258,7 @@ def main(make_runner: Callable[[], Runner] = _make_engine) -> None:
         Server(sys.stdin.buffer, answers, make_runner).serve()
     finally:
         _remove_job_folder()
+    # The listener may still hold standard input; a full interpreter exit around it now and then aborts.
+    answers.flush()
+    sys.stderr.flush()
+    os._exit(0)

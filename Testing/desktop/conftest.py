@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from desktop.environment import prepare, skip_reason
 
 MODULE = Path(__file__).parents[2] / "OrthoDiffusion" / "OrthoDiffusion.py"

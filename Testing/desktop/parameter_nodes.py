@@ -66,7 +66,7 @@ class _Parameters:
         for name, widget in widgets.items():
             is_box = isinstance(widget, QtWidgets.QCheckBox)
             signal = widget.toggled if is_box else widget.currentNodeChanged
-            link = (lambda value, name=name: None if self._showing else setattr(self, name, value))  # noqa: E731
+            link = lambda value, name=name: None if self._showing else setattr(self, name, value)  # noqa: E731
             signal.connect(link)
             links.append((signal, link))
         tag = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda _caller, _event: self._show(widgets))

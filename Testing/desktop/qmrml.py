@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtWidgets
 from desktop.pythonqt import stand_in
 
 
-class ctkCollapsibleButton(stand_in(QtWidgets.QGroupBox)):  # type: ignore[misc]  # noqa: N801
+class ctkCollapsibleButton(stand_in(QtWidgets.QGroupBox)):  # type: ignore[misc]
     """A titled box; the real one can be folded."""
 
     def _get_text(self) -> str:
@@ -29,7 +29,7 @@ class ctkCollapsibleButton(stand_in(QtWidgets.QGroupBox)):  # type: ignore[misc]
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
 
 
-class qMRMLWidget(stand_in(QtWidgets.QWidget)):  # type: ignore[misc]  # noqa: N801
+class qMRMLWidget(stand_in(QtWidgets.QWidget)):  # type: ignore[misc]
     """A panel that tells its children of the scene."""
 
     mrmlSceneChanged = QtCore.Signal(object)
@@ -40,7 +40,7 @@ class qMRMLWidget(stand_in(QtWidgets.QWidget)):  # type: ignore[misc]  # noqa: N
         self.mrmlSceneChanged.emit(scene)
 
 
-class qMRMLNodeComboBox(stand_in(QtWidgets.QWidget)):  # type: ignore[misc]  # noqa: N801
+class qMRMLNodeComboBox(stand_in(QtWidgets.QWidget)):  # type: ignore[misc]
     """Chooses one node of the scene, or none."""
 
     currentNodeChanged = QtCore.Signal(object)

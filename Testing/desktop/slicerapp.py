@@ -58,7 +58,7 @@ def start() -> Application:
         if name.startswith("slicer."):
             setattr(slicer, name.removeprefix("slicer."), module)
     slicer.app = app
-    slicer.modules = SimpleNamespace()
+    slicer.modules = SimpleNamespace(segmentations=SimpleNamespace(logic=slicer.vtkSlicerSegmentationsModuleLogic))
     slicer.qMRMLWidget, slicer.qMRMLNodeComboBox = qmrml.qMRMLWidget, qmrml.qMRMLNodeComboBox
     slicer.mrmlScene = new_scene()
     return app

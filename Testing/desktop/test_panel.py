@@ -71,7 +71,9 @@ def test_scene_close_leaves_a_working_panel(panel: Any) -> None:
 
 def test_sample_study_is_opened_and_chosen(panel: Any) -> None:
     panel.ui.sampleButton.click()
-    names = [getattr(panel.ui, f"{plane}Selector").currentNode().GetName() for plane in ("sagittal", "coronal", "axial")]
+    names = [
+        getattr(panel.ui, f"{plane}Selector").currentNode().GetName() for plane in ("sagittal", "coronal", "axial")
+    ]
     assert names == ["sagittal", "coronal", "axial"]
     assert panel.ui.segmentButton.enabled
 
@@ -98,3 +100,11 @@ def test_missing_packages_are_a_sentence(panel: Any, monkeypatch: pytest.MonkeyP
     assert "Install the PyTorch extension" in panel.ui.statusLabel.text
     assert panel.ui.segmentButton.enabled
     assert panel.logic.worker.pid == 0
+
+
+def test_every_file_of_the_module_is_packaged() -> None:
+    folder = Path(__file__).parents[2] / "OrthoDiffusion"
+    listed = (folder / "CMakeLists.txt").read_text().replace("${MODULE_NAME}", "OrthoDiffusion").split()
+    files = [path for path in folder.rglob("*") if path.suffix in (".py", ".ui", ".png")]
+    assert len(files) > 10
+    assert [path for path in files if path.relative_to(folder).as_posix() not in listed] == []

@@ -49,6 +49,8 @@ class UiLoader(QtUiTools.QUiLoader):
 
     def _connect_scene(self, connections: list[ElementTree.Element]) -> None:
         for entry in connections:
-            sender, signal, receiver, slot = (entry.findtext(key, "") for key in ("sender", "signal", "receiver", "slot"))
+            sender, signal, receiver, slot = (
+                entry.findtext(key, "") for key in ("sender", "signal", "receiver", "slot")
+            )
             source = getattr(self._made[sender], signal.partition("(")[0])
             source.connect(getattr(self._made[receiver], slot.partition("(")[0]))

@@ -1,0 +1,104 @@
+"""One study at a time: volumes out of the scene, through the worker, and the result back into the scene."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from OrthoDiffusionSlicer.environment import Installation
+from OrthoDiffusionSlicer.job import Job
+from OrthoDiffusionSlicer.protocol import OnError, OnProgress, WorkerError
+from OrthoDiffusionSlicer.scene import SceneResult, add_result
+from OrthoDiffusionSlicer.worker_client import CANCELLED, WorkerClient
+
+OnDone = Callable[[dict[str, Any], SceneResult], None]
+
+
+class StudyRunner:
+    """Runs studies; set `onProgress` to be told how far a run is."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.onProgress: OnProgress = lambda fraction, message: None
+        self.worker = WorkerClient(installation, lambda fraction, message: self.onProgress(fraction, message))
+        self.job: Job | None = None
+
+    def run(
+        self, volumes: dict[str, Any], bundle: str, segment: bool, diagnose: bool, onDone: OnDone, onError: OnError
+    ) -> None:
+        """Start a run; one of the two functions is called when it has ended, or at once if it cannot begin.
+
+        Args:
+            volumes: volume node of each plane: `sagittal`, `coronal`, `axial`.
+            bundle: what the worker calls the bundle; empty for the first one.
+            segment: make a segmentation.
+            diagnose: make a table of findings.
+            onDone: gets the content of `result.json`, and what it became in the scene.
+            onError: gets a sentence for the person.
+        """
+        if self.job is not None:
+            onError(WorkerError("worker-busy", "Another study is being run.", "Wait until it is done, or cancel it."))
+            return
+        try:
+            self.job = Job(volumes, self.worker.privateFolder())
+        except (ValueError, OSError) as error:
+            onError(WorkerError("unreadable-file", str(error), ""))
+            return
+        params = {
+            "series": self.job.series,
+            "output": str(self.job.output),
+            "bundle": bundle or None,
+            "segment": segment,
+            "diagnose": diagnose,
+        }
+        self.worker.request(
+            "run", params, lambda _answer: self._finish(onDone, onError), lambda error: self._fail(error, onError)
+        )
+
+    def cancel(self) -> None:
+        """Stop the run; it ends with an error of the kind `cancelled`."""
+        if self.job is not None:
+            self.worker.cancel()
+
+    def dropJob(self) -> None:
+        """Stop the run, and put no result of it into the scene even if it is done by now."""
+        if self.job is not None:
+            self.job.wanted = False
+            self.cancel()
+
+    def close(self) -> None:
+        """End the worker and remove every file of the job."""
+        self.worker.close()
+        self._closeJob()
+
+    def _finish(self, onDone: OnDone, onError: OnError) -> None:
+        job = self.job
+        assert job is not None
+        try:
+            if not job.wanted:
+                onError(CANCELLED)
+                return
+            result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
+            added = add_result(slicer.mrmlScene, job.output, job.volumes_in(slicer.mrmlScene))
+        except (OSError, ValueError) as error:
+            logging.exception("the result could not be read")
+            onError(WorkerError("unreadable-file", "The result could not be read.", "Run the study again.", str(error)))
+            return
+        finally:
+            self._closeJob()
+        onDone(result, added)
+
+    def _fail(self, error: WorkerError, onError: OnError) -> None:
+        self._closeJob()
+        if error.detail:
+            logging.error(error.detail)
+        onError(error)
+
+    def _closeJob(self) -> None:
+        if self.job is not None:
+            self.job.close()
+            self.job = None
