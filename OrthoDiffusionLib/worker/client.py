@@ -6,20 +6,21 @@ import contextlib
 import logging
 import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, make_job_folder, remove_folder, remove_staging
+from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, JobFolder, remove_staging
 from OrthoDiffusionLib.worker.messages import (
+    PROTOCOL_VERSION,
+    CancelResult,
     HelloResult,
     LoadParams,
     LoadResult,
@@ -30,42 +31,62 @@ from OrthoDiffusionLib.worker.messages import (
     RunParams,
     RunResult,
 )
+from OrthoDiffusionLib.worker.process import WorkerProcess
 
-LOG_LINES = 200
-"""Last lines of the worker's log that are kept for the report of its death."""
+LIBRARY_ROOT = Path(__file__).resolve().parents[2]
+BOOTSTRAP = (
+    "import sys; sys.path[:] = [path for path in sys.path if path];"
+    "sys.argv[1] in sys.path or sys.path.insert(0, sys.argv[1]);"
+    "from OrthoDiffusionLib.worker.server import main; main()"
+)
+"""Starts the worker of this very library. `python -m` would look for modules in the current folder first: that may be
+a folder of images from somewhere, and a numpy.py in it would be run."""
 
-POLITE_SECONDS = 3.0
+WAKE_SECONDS = 0.5
+"""How often a wait for an answer looks up: on Windows, Ctrl-C does not interrupt it."""
 
 log = logging.getLogger("orthodiffusion.worker")
 OnProgress = Callable[[Progress], None]
+_MESSAGE: TypeAdapter[Response | Notification] = TypeAdapter(Response | Notification)
 
 
 class WorkerClient:
     """A worker process and the line to it; use it as a context manager, so that the process ends whatever happens.
 
+    Its methods may be called from several threads; the worker runs one study at a time and refuses another.
+
     Args:
-        command: that starts the worker; the default runs this Python's.
+        command: that starts the worker; the default runs this library's with this Python.
+        log_file: that the worker's log is appended to; its last lines also come with the report of its death.
+
+    Raises:
+        OrthoDiffusionError: WORKER_DIED, when the process cannot be started.
     """
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
-        self._command = list(command or (sys.executable, "-m", "OrthoDiffusionLib.worker"))
-        self._messages: queue.Queue[Response | Notification | None] = queue.Queue()
-        self._log_tail: deque[str] = deque(maxlen=LOG_LINES)
-        self._next_id = 0
-        self._send_lock = threading.Lock()
-        self._job_folder = make_job_folder()
+    def __init__(self, command: Sequence[str] | None = None, log_file: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[int, queue.SimpleQueue[Response | Notification | None]] = {}
+        self._last_id = 0
+        self._dead = False
+        self._worker_pid: int | None = None
+        self._unfinished: list[Path] = []
+        self._job_folder = JobFolder()
         try:
-            self._process = self._start()
+            self._process = WorkerProcess(
+                command or (sys.executable, "-c", BOOTSTRAP, str(LIBRARY_ROOT)),
+                _environment(self._job_folder.path),
+                self._hear,
+                self._give_up,
+                log_file,
+            )
         except OSError as error:
-            remove_folder(self._job_folder)
+            self._job_folder.remove()
             raise OrthoDiffusionError(
                 ErrorKind.WORKER_DIED,
                 "The background process could not be started.",
                 "Run “orthodiffusion doctor”.",
                 detail=str(error),
             ) from error
-        for target in (self._read_answers, self._read_log):
-            threading.Thread(target=target, daemon=True).start()
 
     def __enter__(self) -> WorkerClient:
         return self
@@ -77,15 +98,32 @@ class WorkerClient:
 
     @property
     def pid(self) -> int:
-        """The worker's process."""
+        """Of the process that was started."""
         return self._process.pid
 
     def hello(self) -> HelloResult:
-        """Ask the worker what it is."""
-        return HelloResult.model_validate(self._call("hello", {}))
+        """Ask the worker what it is.
+
+        Raises:
+            OrthoDiffusionError: WORKER_PROTOCOL, when it speaks another version of the protocol.
+        """
+        hello = HelloResult.model_validate(self._call("hello", {}))
+        if hello.protocol != PROTOCOL_VERSION:
+            raise OrthoDiffusionError(
+                ErrorKind.WORKER_PROTOCOL,
+                "The background process is of another version.",
+                "Install OrthoDiffusion again.",
+                detail=f"it speaks protocol {hello.protocol}, this program {PROTOCOL_VERSION}",
+            )
+        self._worker_pid = hello.pid
+        return hello
 
     def load(self, params: LoadParams) -> LoadResult:
-        """Load a bundle ahead of a run."""
+        """Load a bundle ahead of a run.
+
+        Raises:
+            OrthoDiffusionError: what the worker answers, or WORKER_DIED.
+        """
         return LoadResult.model_validate(self._call("load", params.model_dump(mode="json")))
 
     def run(self, params: RunParams, on_progress: OnProgress = lambda _: None) -> RunResult:
@@ -94,115 +132,121 @@ class WorkerClient:
         Raises:
             OrthoDiffusionError: what the worker answers, or WORKER_DIED; nothing of the run is left behind then.
         """
+        if self._worker_pid is None:
+            # Behind a launcher it is not that of the process started here, and unfinished results bear it.
+            self.hello()
+        self._unfinished.append(params.output)
         try:
-            return RunResult.model_validate(self._call("run", params.model_dump(mode="json"), on_progress))
+            result = RunResult.model_validate(self._call("run", params.model_dump(mode="json"), on_progress))
         except OrthoDiffusionError as error:
             if error.kind is ErrorKind.WORKER_DIED:
-                remove_staging(params.output, self.pid)
+                self._remove_unfinished()
+            else:
+                self._unfinished.remove(params.output)
             raise
+        self._unfinished.remove(params.output)
+        return result
 
-    def cancel(self) -> None:
-        """Tell the worker to stop its run; may be called from another thread or a signal handler."""
-        self._send("cancel", {})
+    def cancel(self) -> bool:
+        """Stop the run that another thread waits for, or whose `on_progress` this is called from.
+
+        Returns:
+            whether there was one; it then ends with CANCELLED, unless it was just done.
+        """
+        return CancelResult.model_validate(self._call("cancel", {})).cancelling
 
     def close(self) -> None:
         """End the worker and its children: by request, then by end-of-file, then by force. Calling twice is fine."""
         with contextlib.suppress(OrthoDiffusionError):
-            if self._process.poll() is None:
-                self._send("shutdown", {})
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        for end in (None, signal.SIGTERM, None):
-            try:
-                if end is not None:
-                    self._signal_group(end)
-                self._process.wait(POLITE_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self._signal_group(getattr(signal, "SIGKILL", signal.SIGTERM))
-        self._process.wait()
-        remove_folder(self._job_folder)
+            self._send(0, "shutdown", {})
+        self._process.end()
+        self._remove_unfinished()
+        self._job_folder.remove()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONUTF8": "1",
-            JOB_FOLDER_VARIABLE: str(self._job_folder),
-            # Temporary files of every library land in the job folder and go with it.
-            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self._job_folder)),
-        }
-        own_group: dict[str, Any] = (
-            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
-        )
-        return subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            **own_group,
-        )
-
-    def _signal_group(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                if self._process.poll() is None:
-                    subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.pid)], capture_output=True, check=False)
-            else:
-                os.killpg(self.pid, number)
-
-    def _send(self, method: str, params: dict[str, Any]) -> int:
-        with self._send_lock:
-            self._next_id += 1
-            request = Request.model_validate({"id": self._next_id, "method": method, "params": params})
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.write(request.model_dump_json().encode() + b"\n")
-                self._process.stdin.flush()
-            except (OSError, ValueError) as error:
-                raise self._death() from error
-            return request.id
-
-    def _call(self, method: str, params: dict[str, Any], on_progress: OnProgress = lambda _: None) -> dict[str, Any]:
-        number = self._send(method, params)
-        while (message := self._messages.get()) is not None:
-            if isinstance(message, Notification):
-                on_progress(message.params)
-            elif message.id == number:
-                if message.error is not None:
-                    raise message.error.exception()
-                return message.result or {}
-        self._messages.put(None)
+    def _call(self, method: str, params: Mapping[str, Any], on_progress: OnProgress | None = None) -> dict[str, Any]:
+        answers: queue.SimpleQueue[Response | Notification | None] = queue.SimpleQueue()
+        with self._lock:
+            self._last_id += 1
+            number = self._last_id
+            self._waiting[number] = answers
+            if self._dead:
+                answers.put(None)
+        try:
+            self._send(number, method, params)
+            while (message := _next(answers)) is not None:
+                if isinstance(message, Response):
+                    if message.error is not None:
+                        raise message.error.exception()
+                    return message.result or {}
+                if on_progress is not None:
+                    on_progress(message.params)
+        finally:
+            with self._lock:
+                del self._waiting[number]
         raise self._death()
 
-    def _read_answers(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                kind = Notification if b'"method"' in line[:200] else Response
-                self._messages.put(kind.model_validate_json(line))
-            except ValidationError:
-                log.warning("the worker wrote a line that is no message (%d bytes)", len(line))
-        self._messages.put(None)
+    def _send(self, number: int, method: str, params: Mapping[str, Any]) -> None:
+        request = Request.model_validate({"id": number, "method": method, "params": params})
+        try:
+            self._process.write(request.line())
+        except PydanticSerializationError as error:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "The name of a file or folder holds characters that are not text.",
+                "Rename it and try again.",
+                detail=str(error),
+            ) from error
+        except (OSError, ValueError) as error:
+            raise self._death() from error
 
-    def _read_log(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            text = line.decode(errors="replace").rstrip()
-            self._log_tail.append(text)
-            log.debug("%s", text)
+    def _hear(self, line: bytes) -> None:
+        try:
+            message = _MESSAGE.validate_json(line)
+        except ValidationError:
+            log.warning("the worker wrote a line that is no message (%d bytes)", len(line))
+            return
+        with self._lock:
+            # A notification is for whoever runs; an answer without a number, to a request that was not understood, is
+            # for all, so that nobody waits in vain.
+            number = message.id if isinstance(message, Response) else None
+            waiting = [self._waiting.get(number)] if number is not None else list(self._waiting.values())
+            for answers in waiting:
+                if answers is not None:
+                    answers.put(message)
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._dead = True
+            for answers in self._waiting.values():
+                answers.put(None)
+
+    def _remove_unfinished(self) -> None:
+        outputs, self._unfinished = self._unfinished, []
+        for output in outputs:
+            if self._worker_pid is not None:
+                remove_staging(output, self._worker_pid)
 
     def _death(self) -> OrthoDiffusionError:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(POLITE_SECONDS)
         return OrthoDiffusionError(
             ErrorKind.WORKER_DIED,
             "The background process ended in the middle of its work.",
             "Run the study again; if it happens again, look at the log.",
-            detail=f"exit status {self._process.returncode}\n" + "\n".join(self._log_tail),
+            detail=self._process.epitaph(),
         )
+
+
+def _next(answers: queue.SimpleQueue[Response | Notification | None]) -> Response | Notification | None:
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return answers.get(timeout=WAKE_SECONDS)
+
+
+def _environment(job_folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        JOB_FOLDER_VARIABLE: str(job_folder),
+        # Temporary files of every library land in the job folder and go with it.
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(job_folder)),
+    }

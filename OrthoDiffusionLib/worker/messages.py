@@ -18,6 +18,10 @@ APPLICATION_ERROR_BASE = -33000
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def line(self) -> bytes:
+        """The message as the one line that goes over the wire: UTF-8, with its end of line."""
+        return self.model_dump_json().encode() + b"\n"
+
 
 class Request(_Message):
     """A call; `id` comes back with the answer."""
@@ -67,6 +71,11 @@ class Response(_Message):
     result: dict[str, Any] | None = None
     error: ErrorBody | None = None
 
+    def line(self) -> bytes:
+        """The message as one line; of result and error only the one that there is."""
+        absent = "result" if self.error is not None else "error"
+        return self.model_dump_json(exclude={absent}).encode() + b"\n"
+
 
 class Progress(_Message):
     """How far a run is: the stage's name, the fraction of the whole run from 0 to 1, and a sentence for the person."""
@@ -92,10 +101,16 @@ class HelloResult(_Message):
     pid: int
 
 
-class LoadParams(_Message):
-    """Load a bundle ahead of the first run: a registered name or a folder."""
+class CancelResult(_Message):
+    """Whether there was a job that is now being cancelled; its own answer follows when it has ended."""
 
-    bundle: str
+    cancelling: bool
+
+
+class LoadParams(_Message):
+    """Load a bundle ahead of the first run: a registered name, a folder, or None for the default one."""
+
+    bundle: str | None = None
     device: str = "auto"
 
 

@@ -7,27 +7,29 @@ ends.
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.watch import Watch
-from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, remove_folder
+from OrthoDiffusionLib.worker.failures import as_told, not_understood
+from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, remove_folder, remove_staging
 from OrthoDiffusionLib.worker.messages import (
     PROTOCOL_VERSION,
+    CancelResult,
     ErrorBody,
     HelloResult,
     LoadParams,
@@ -39,6 +41,7 @@ from OrthoDiffusionLib.worker.messages import (
     RunParams,
     RunResult,
 )
+from OrthoDiffusionLib.worker.streams import take_protocol_streams
 
 if TYPE_CHECKING:
     from OrthoDiffusionLib.inference.model import LoadedModel
@@ -46,8 +49,8 @@ if TYPE_CHECKING:
 PROGRESS_INTERVAL = 0.05
 """Seconds between two progress notifications of one stage: 20 a second is all that a person sees."""
 
-LAST_GRACE = 10.0
-"""Seconds that a run gets to clean up after the client is gone, before the process ends regardless."""
+LAST_GRACE = 1.0
+"""Seconds that a job gets to end by itself after the client is gone, before the process ends regardless."""
 
 log = logging.getLogger("orthodiffusion.worker")
 
@@ -63,45 +66,65 @@ class Runner(Protocol):
 
 
 class Server:
-    """Serves one client over two streams until it says `shutdown` or closes its side."""
+    """Serves one client over two streams until it says `shutdown` or closes its side.
 
-    def __init__(self, requests: BinaryIO, answers: TextIO, make_runner: Callable[[], Runner]) -> None:
+    Args:
+        requests: that the client writes to, one message a line.
+        answers: that the client reads from.
+        make_runner: makes what computes; called in the computing thread, when there is something to compute.
+    """
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO, make_runner: Callable[[], Runner]) -> None:
         self._requests = requests
         self._answers = answers
         self._make_runner = make_runner
         self._runner: Runner | None = None
-        self._jobs: queue.Queue[Request | None] = queue.Queue()
+        # A simple queue, for it can be put to from a signal handler.
+        self._jobs: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._write_lock = threading.Lock()
         self._busy = threading.Event()
         self._cancelled = threading.Event()
+        self._output: Path | None = None
 
     def serve(self) -> None:
         """Serve until the client is done; the calling thread computes."""
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         while (job := self._jobs.get()) is not None:
-            self._answer(job)
+            response = self._respond(job)
+            # Before the answer goes out, for the client may send its next job the moment it has it.
             self._busy.clear()
+            self._send(response)
 
-    def _listen(self) -> None:
-        for line in self._requests:
-            if not line.strip():
-                continue
-            try:
-                request = Request.model_validate_json(line)
-            except ValidationError as error:
-                self._refuse(
-                    _id_of(line), ErrorKind.WORKER_PROTOCOL, "The worker got a message it does not know.", error
-                )
-                continue
-            if request.method == "shutdown":
-                self._send(Response(id=request.id, result={}))
-                break
-            self._receive(request)
+    def stop(self) -> None:
+        """Cancel what is being computed and end; may be called from any thread and from a signal handler."""
         self._cancelled.set()
         self._jobs.put(None)
-        threading.Thread(target=self._end_regardless, daemon=True).start()
+        threading.Thread(target=self._end_regardless, name="end", daemon=True).start()
 
-    def _receive(self, request: Request) -> None:
+    def _listen(self) -> None:
+        try:
+            for line in self._requests:
+                if line.strip() and not self._hear(line):
+                    break
+        finally:
+            self.stop()
+
+    def _hear(self, line: bytes) -> bool:
+        """Take one line; False when it was the last one that the client has to say."""
+        try:
+            request = Request.model_validate_json(line)
+        except ValidationError as error:
+            unknown = OrthoDiffusionError(
+                ErrorKind.WORKER_PROTOCOL,
+                "The worker got a message that it does not know.",
+                "Update OrthoDiffusion and the program that uses it to the same version.",
+                detail="; ".join(problem["type"] for problem in error.errors()),
+            )
+            self._send(Response(id=_id_of(line), error=ErrorBody.of(unknown)))
+            return True
+        if request.method == "shutdown":
+            self._send(Response(id=request.id, result={}))
+            return False
         if request.method == "hello":
             hello = HelloResult(protocol=PROTOCOL_VERSION, version=__version__, pid=os.getpid())
             self._send(Response(id=request.id, result=hello.model_dump(mode="json")))
@@ -109,34 +132,45 @@ class Server:
             running = self._busy.is_set()
             if running:
                 self._cancelled.set()
-            self._send(Response(id=request.id, result={"cancelling": running}))
+            self._send(Response(id=request.id, result=CancelResult(cancelling=running).model_dump()))
         elif self._busy.is_set():
-            self._refuse(request.id, ErrorKind.WORKER_BUSY, "Another study is being run.", None)
+            busy = OrthoDiffusionError(
+                ErrorKind.WORKER_BUSY, "Another study is being run.", "Wait until it is done, or cancel it."
+            )
+            self._send(Response(id=request.id, error=ErrorBody.of(busy)))
         else:
             self._cancelled.clear()
             self._busy.set()
             self._jobs.put(request)
+        return True
 
-    def _answer(self, request: Request) -> None:
+    def _respond(self, request: Request) -> Response:
         began = time.monotonic()
         try:
-            if request.method == "load":
-                result: BaseModel = self._load(LoadParams.model_validate(request.params), began)
-            else:
-                result = self._run(RunParams.model_validate(request.params), began)
-            response = Response(id=request.id, result=result.model_dump(mode="json"))
+            result = (self._load if request.method == "load" else self._run)(request, began)
         except Exception as error:
-            response = Response(id=request.id, error=ErrorBody.of(presentable(error)))
-        self._send(response)
+            return Response(id=request.id, error=ErrorBody.of(as_told(error)))
+        finally:
+            self._output = None
+        return Response(id=request.id, result=result.model_dump(mode="json"))
 
-    def _load(self, params: LoadParams, began: float) -> LoadResult:
+    def _load(self, request: Request, began: float) -> LoadResult:
+        try:
+            params = LoadParams.model_validate(request.params)
+        except ValidationError as error:
+            raise not_understood(error) from error
         model = self._engine().load(params.bundle, params.device)
         manifest = model.bundle.manifest
-        seconds = round(time.monotonic() - began, 3)
-        return LoadResult(name=manifest.name, version=manifest.version, device=str(model.device), seconds=seconds)
+        return LoadResult(
+            name=manifest.name, version=manifest.version, device=str(model.device), seconds=_seconds_since(began)
+        )
 
-    def _run(self, params: RunParams, began: float) -> RunResult:
-        request = StudyRequest(
+    def _run(self, request: Request, began: float) -> RunResult:
+        try:
+            params = RunParams.model_validate(request.params)
+        except ValidationError as error:
+            raise not_understood(error) from error
+        study = StudyRequest(
             output=params.output,
             paths=params.paths,
             series=params.series,
@@ -146,39 +180,37 @@ class Server:
             device=params.device,
             seed=params.seed,
         )
-        output = self._engine().run(request, _RunWatch(self._cancelled, self._send))
-        return RunResult(output=output, seconds=round(time.monotonic() - began, 3))
+        self._output = params.output
+        output = self._engine().run(study, _RunWatch(self._cancelled, self._send))
+        return RunResult(output=output, seconds=_seconds_since(began))
 
     def _engine(self) -> Runner:
         if self._runner is None:
             self._runner = self._make_runner()
         return self._runner
 
-    def _refuse(self, request: int | None, kind: ErrorKind, sentence: str, cause: Exception | None) -> None:
-        action = "Wait until it is done, or cancel it." if kind is ErrorKind.WORKER_BUSY else "Restart the program."
-        error = OrthoDiffusionError(kind, sentence, action, detail=type(cause).__name__ if cause else "")
-        self._send(Response(id=request, error=ErrorBody.of(error)))
-
-    def _send(self, message: BaseModel) -> None:
-        line = message.model_dump_json(exclude_none=isinstance(message, Response) and message.id is not None)
+    def _send(self, message: Response | Notification) -> None:
         with self._write_lock:
             try:
-                self._answers.write(line + "\n")
+                self._answers.write(message.line())
                 self._answers.flush()
-            except (BrokenPipeError, ValueError):
+            except OSError:
+                # Nobody reads any more; end-of-file on the other stream follows.
                 self._cancelled.set()
 
-    @staticmethod
-    def _end_regardless() -> None:
+    def _end_regardless(self) -> None:
         time.sleep(LAST_GRACE)
+        if self._output is not None:
+            remove_staging(self._output, os.getpid())
         _remove_job_folder()
+        # The computing thread is somewhere that it cannot be called back from.
         os._exit(1)
 
 
 class _RunWatch:
     """Tells the client of progress, and stops the run when it is cancelled."""
 
-    def __init__(self, cancelled: threading.Event, send: Callable[[BaseModel], None]) -> None:
+    def __init__(self, cancelled: threading.Event, send: Callable[[Notification], None]) -> None:
         self._cancelled = cancelled
         self._send = send
         self._stage = ""
@@ -189,6 +221,7 @@ class _RunWatch:
         now = time.monotonic()
         if stage != self._stage or now - self._told >= PROGRESS_INTERVAL or fraction >= 1:
             self._stage, self._told = stage, now
+            fraction = min(max(fraction, 0.0), 1.0)
             self._send(Notification(params=Progress(stage=stage, fraction=fraction, message=message)))
 
     def check(self) -> None:
@@ -198,39 +231,13 @@ class _RunWatch:
             )
 
 
-def presentable(error: Exception) -> OrthoDiffusionError:
-    """The error as a person can be told of it; an unforeseen one goes to the log with its trace."""
-    if isinstance(error, OrthoDiffusionError):
-        return error
-    if isinstance(error, ValidationError):
-        return OrthoDiffusionError(
-            ErrorKind.USAGE,
-            "The request is not one that the worker understands.",
-            "Check the options of the request.",
-            detail="; ".join(".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors()),
-        )
-    if isinstance(error, MemoryError):
-        return OrthoDiffusionError(
-            ErrorKind.OUT_OF_MEMORY,
-            "There is too little memory for this study.",
-            "Close other programs and run it again.",
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return OrthoDiffusionError(
-            ErrorKind.DISK_FULL, "The disk is full; no result was written.", "Free some space and run it again."
-        )
-    log.error("unforeseen error", exc_info=error)
-    return OrthoDiffusionError(
-        ErrorKind.INTERNAL,
-        "Something went wrong that should not have.",
-        "Look at the log, and report it with the steps that led here.",
-        detail=type(error).__name__,
-    )
+def _seconds_since(began: float) -> float:
+    return round(time.monotonic() - began, 3)
 
 
 def _id_of(line: bytes) -> int | None:
     try:
-        message: Any = json.loads(line)
+        message = from_json(line)
     except ValueError:
         return None
     number = message.get("id") if isinstance(message, dict) else None
@@ -249,16 +256,12 @@ def _make_engine() -> Runner:
 
 
 def main(make_runner: Callable[[], Runner] = _make_engine) -> None:
-    """Serve over this process's standard input and output."""
+    """Serve over this process's standard input and output; a termination signal ends it like end-of-file does."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    # Whatever a library prints goes to standard error; the protocol keeps the real standard output to itself.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    os.dup2(2, 1)
+    server = Server(*take_protocol_streams(), make_runner)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
     try:
-        Server(sys.stdin.buffer, answers, make_runner).serve()
+        server.serve()
     finally:
         _remove_job_folder()
-    # The listener may still hold standard input; a full interpreter exit around it now and then aborts.
-    answers.flush()
-    sys.stderr.flush()
-    os._exit(0)

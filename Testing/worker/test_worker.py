@@ -1,9 +1,9 @@
-"""The worker process as clients meet it: real processes, real pipes."""
+"""The worker's client, and what is left when a worker ends: real processes, real pipes."""
 
 from __future__ import annotations
 
-import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +15,7 @@ import pytest
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.worker.client import WorkerClient
+from OrthoDiffusionLib.worker.job_folder import JOB_PREFIX, JobFolder
 from OrthoDiffusionLib.worker.messages import LoadParams, Progress, RunParams
 
 SLOW = (sys.executable, str(Path(__file__).with_name("slow_worker.py")))
@@ -27,14 +28,14 @@ def client() -> Iterator[WorkerClient]:
 
 
 def run_in_thread(
-    client: WorkerClient, output: Path
+    client: WorkerClient, output: Path, bundle: str | None = None
 ) -> tuple[threading.Thread, list[OrthoDiffusionError], list[Progress]]:
     errors: list[OrthoDiffusionError] = []
     told: list[Progress] = []
 
     def run() -> None:
         try:
-            client.run(RunParams(output=output), told.append)
+            client.run(RunParams(output=output, bundle=bundle), told.append)
         except OrthoDiffusionError as error:
             errors.append(error)
 
@@ -70,7 +71,7 @@ def test_cancel_within_a_second_leaves_nothing(client: WorkerClient, tmp_path: P
 
 def test_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     client = WorkerClient(SLOW)
-    job_folder = client._job_folder
+    job_folder = client._job_folder.path
     thread, errors, _ = run_in_thread(client, tmp_path / "result")
     assert list(tmp_path.iterdir()), "the worker stages its result beside the output"
     os.kill(client.pid, 9)
@@ -79,46 +80,6 @@ def test_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     client.close()
     assert not job_folder.exists()
-
-
-def test_client_gone_ends_the_worker(tmp_path: Path) -> None:
-    process = subprocess.Popen(SLOW, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdin is not None and process.stdout is not None
-    request = {"jsonrpc": "2.0", "id": 1, "method": "run", "params": {"output": str(tmp_path / "result")}}
-    process.stdin.write(json.dumps(request).encode() + b"\n")
-    process.stdin.flush()
-    process.stdout.readline()
-    process.stdin.close()
-    assert process.wait(5) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_unknown_messages_are_answered_and_survived(tmp_path: Path) -> None:
-    process = subprocess.Popen(SLOW, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    messages = [
-        b"not json",
-        b'{"jsonrpc": "2.0", "id": 7, "method": "dance"}',
-        b"[1]",
-        b'{"jsonrpc":"2.0","id":8,"method":"hello"}',
-    ]
-    out, _ = process.communicate(b"\n".join(messages) + b"\n", timeout=20)
-    answers = [json.loads(line) for line in out.splitlines()]
-    assert [answer.get("id") for answer in answers] == [None, 7, None, 8]
-    assert [answer["error"]["data"]["kind"] for answer in answers[:3]] == ["worker-protocol"] * 3
-    assert answers[3]["result"]["protocol"] == 1
-
-
-def test_one_job_at_a_time(client: WorkerClient, tmp_path: Path) -> None:
-    process = subprocess.Popen(SLOW, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdin is not None and process.stdout is not None
-    for number in (1, 2):
-        request = {"jsonrpc": "2.0", "id": number, "method": "run", "params": {"output": str(tmp_path / "result")}}
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-    process.stdin.flush()
-    answer = next(message for message in map(json.loads, process.stdout) if "id" in message)
-    assert (answer["id"], answer["error"]["data"]["kind"]) == (2, "worker-busy")
-    process.stdin.close()
-    process.wait(5)
 
 
 def test_the_unforeseen_is_a_sentence(client: WorkerClient) -> None:
@@ -138,3 +99,88 @@ def test_a_program_that_is_not_there() -> None:
 def test_the_client_needs_no_torch() -> None:
     code = "import sys, OrthoDiffusionLib.worker.client, OrthoDiffusionLib.cli.app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_current_folder_is_no_place_for_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pydantic", "numpy", "queue", "OrthoDiffusionLib"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of a stranger')")
+    monkeypatch.chdir(tmp_path)
+    with WorkerClient() as worker:
+        assert worker.hello().protocol == 1
+
+
+def test_children_of_the_worker_end_with_it(client: WorkerClient, tmp_path: Path) -> None:
+    thread, _, told = run_in_thread(client, tmp_path / "result", "with a child")
+    child = int(told[0].message)
+    client.close()
+    thread.join(5)
+    deadline = time.monotonic() + 5
+    while _lives(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(child)
+
+
+def test_cancel_from_the_progress_of_the_run_itself(client: WorkerClient, tmp_path: Path) -> None:
+    answers = []
+    with pytest.raises(OrthoDiffusionError) as caught:
+        client.run(RunParams(output=tmp_path / "result"), lambda _: answers.append(client.cancel()))
+    assert caught.value.kind is ErrorKind.CANCELLED
+    assert answers[0] is True
+    assert client.cancel() is False
+
+
+def test_others_may_ask_while_one_runs(client: WorkerClient, tmp_path: Path) -> None:
+    thread, errors, _ = run_in_thread(client, tmp_path / "result")
+    assert client.hello().protocol == 1
+    with pytest.raises(OrthoDiffusionError) as caught:
+        client.run(RunParams(output=tmp_path / "result"))
+    assert caught.value.kind is ErrorKind.WORKER_BUSY
+    client.cancel()
+    thread.join(5)
+    assert [error.kind for error in errors] == [ErrorKind.CANCELLED]
+    assert client.run(RunParams(output=tmp_path, bundle="quick")).output == tmp_path
+
+
+def test_the_report_of_a_death_has_its_status_and_the_last_of_the_log(tmp_path: Path) -> None:
+    code = "import sys; print('noise'); print('the last words', file=sys.stderr); sys.exit(7)"
+    with WorkerClient([sys.executable, "-c", code], log_file=tmp_path / "worker.log") as client:
+        with pytest.raises(OrthoDiffusionError) as caught:
+            client.hello()
+        with pytest.raises(OrthoDiffusionError):
+            client.hello()
+    assert caught.value.kind is ErrorKind.WORKER_DIED
+    assert caught.value.detail == "exit status 7\nthe last words"
+    assert (tmp_path / "worker.log").read_text() == "the last words\n"
+
+
+def test_job_folders_are_private_and_swept_when_their_owner_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = "import os; from OrthoDiffusionLib.worker.job_folder import JobFolder; JobFolder(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / f"{JOB_PREFIX}not-ours").mkdir()
+    living, another = JobFolder(), JobFolder()
+    assert stat.S_IMODE(living.path.stat().st_mode) == 0o700
+    assert {path.name for path in tmp_path.iterdir()} == {f"{JOB_PREFIX}not-ours", living.path.name, another.path.name}
+    living.remove()
+    living.remove()
+    another.remove()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_name_that_is_not_text_is_refused(client: WorkerClient, tmp_path: Path) -> None:
+    with pytest.raises(OrthoDiffusionError) as caught:
+        client.run(RunParams(output=tmp_path / os.fsdecode(b"\xff")))
+    assert caught.value.kind is ErrorKind.USAGE
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # A dead process stays in the table until its parent asks for it.
+    status = Path(f"/proc/{process}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
