@@ -42,6 +42,7 @@ class ErrorKind(Enum):
     CANCELLED = ("cancelled", 53)
     DEVICE_UNAVAILABLE = ("device-unavailable", 54)
     OUT_OF_MEMORY = ("out-of-memory", 55)
+    MISSING_PACKAGE = ("missing-package", 56)
     INTERNAL = ("internal", 70)
 
     def __init__(self, code: str, exit_code: int) -> None:

@@ -36,7 +36,11 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Log on standard error what happens, and the details of errors."),
 ) -> None:
+    if debug:
+        # The worker inherits it.
+        os.environ[DEBUG_VARIABLE] = "1"
     logging.basicConfig(level=logging.DEBUG if os.environ.get(DEBUG_VARIABLE) else logging.WARNING)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -33,7 +34,7 @@ def list_command(as_json: AsJson = False) -> None:
             return
         table = Table("name", "title", "origin", "state")
         for entry, problem in rows:
-            table.add_row(entry.name, entry.title, entry.origin, problem or "verified")
+            table.add_row(escape(entry.name), escape(entry.title), entry.origin, escape(problem or "verified"))
         out.print(table)
 
 
@@ -49,14 +50,14 @@ def show(
         if as_json:
             print_json({"manifest_sha256": opened.manifest_sha256, **manifest.model_dump(mode="json")})
             return
-        out.print(f"[bold]{manifest.title}[/] ({manifest.name} {manifest.version})")
-        out.print(manifest.intended_use, soft_wrap=True)
+        out.print(f"[bold]{escape(manifest.title)}[/] ({manifest.name} {escape(manifest.version)})")
+        out.print(manifest.intended_use, soft_wrap=True, markup=False)
         for plane, recipe in manifest.planes.items():
             does = [word for word, can in (("segments", recipe.segmentation), ("diagnoses", recipe.diagnosis)) if can]
             out.print(
                 f"{plane.value}: {recipe.block} at timestep {recipe.timestep}; {', '.join(does) or 'features only'}"
             )
-        out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True)
+        out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True, markup=False)
 
 
 @app.command("import-published")

@@ -14,15 +14,27 @@ from rich.table import Table
 
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.bundles.opening import open_bundle
-from OrthoDiffusionLib.bundles.registry import find_bundle
-from OrthoDiffusionLib.cli.reporting import out, print_json, reported
+from OrthoDiffusionLib.bundles.registry import find_bundle, list_bundles
+from OrthoDiffusionLib.cli.reporting import missing_package, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.worker.client import WorkerClient
 from OrthoDiffusionLib.worker.messages import RunParams
 
-PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "nibabel", "pydicom", "pydantic", "safetensors", "slicer-core")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "SimpleITK",
+    "nibabel",
+    "pydicom",
+    "pydantic",
+    "safetensors",
+    "matplotlib",
+    "scikit-learn",
+    "slicer-core",
+)
 SAMPLE = Path("SampleData") / "knee-phantom"
 
 
@@ -30,13 +42,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON and 
     """Say what is installed, which device and bundle there are, and whether a run works."""
     report: dict[str, Any] = {}
     with reported(as_json):
-        from OrthoDiffusionLib.inference.devices import available_devices
-
         report["orthodiffusion"] = __version__
         report["python"] = platform.python_version()
         report["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+        report["memory"] = _memory()
         report["packages"] = {name: _version(name) for name in PACKAGES}
-        report["devices"] = list(available_devices())
+        _, report["devices"] = _attempt(_devices)
+        report["bundles"] = [entry.name for entry in list_bundles()]
         bundle, report["bundle"] = _attempt(lambda: open_bundle(find_bundle(None)).manifest.title)
         worked, report["run"] = _attempt(_try_run)
         if as_json:
@@ -59,6 +71,20 @@ def _attempt(action: Any) -> tuple[bool, str]:
         return True, str(action())
     except OrthoDiffusionError as error:
         return False, f"{error.sentence} {error.action}"
+    except ModuleNotFoundError as error:
+        return False, str(missing_package(error))
+
+
+def _devices() -> str:
+    from OrthoDiffusionLib.inference.devices import available_devices
+
+    return ", ".join(available_devices())
+
+
+def _memory() -> str:
+    if not hasattr(os, "sysconf"):
+        return "not told by this system"
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
 
 
 def _try_run() -> str:

@@ -9,6 +9,7 @@ import typer
 from rich.progress import track
 
 from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def phantom(
@@ -16,6 +17,7 @@ def phantom(
     seed: Annotated[int, typer.Option(help="Of the first study; the others follow.", min=0)] = 0,
     studies: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
     montage: Annotated[bool, typer.Option("--montage", help="Add a picture of each study.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace studies that are there already.")] = False,
 ) -> None:
     """Make synthetic knee studies with their truth: NIfTI series, label maps and findings.
 
@@ -25,9 +27,16 @@ def phantom(
         from OrthoDiffusionLib.phantom import make_study
         from OrthoDiffusionLib.phantom.writing import write_study
 
-        for number in track(range(seed, seed + studies), "Making phantoms", console=err, transient=True):
+        folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}
+        there = [folder.name for folder in folders.values() if folder.exists()]
+        if there and not overwrite:
+            raise OrthoDiffusionError(
+                ErrorKind.OUTPUT_NOT_WRITABLE,
+                f"The output folder already holds {there[0]}.",
+                "Choose a new folder or another seed, or add --overwrite.",
+            )
+        for number, folder in track(folders.items(), "Making phantoms", console=err, transient=True):
             study = make_study(number)
-            folder = output / f"phantom-{number:06d}"
             write_study(study, folder)
             if montage:
                 from OrthoDiffusionLib.phantom.montage import montage as draw

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 DEBUG_VARIABLE = "ORTHODIFFUSION_DEBUG"
+
+EXTRAS = {"matplotlib": "pictures", "sklearn": "evaluation"}
+"""The optional part of the installation that brings a package."""
 
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
@@ -30,7 +34,7 @@ def print_json(content: object) -> None:
 def reported(as_json: bool = False) -> Iterator[None]:
     """Turn whatever goes wrong in the block into a sentence and the exit code of its kind; never a traceback.
 
-    With the environment variable ORTHODIFFUSION_DEBUG set, the details follow.
+    With `orthodiffusion --debug`, or the environment variable ORTHODIFFUSION_DEBUG set, the details follow.
     """
     try:
         yield
@@ -40,17 +44,31 @@ def reported(as_json: bool = False) -> Iterator[None]:
         _tell(OrthoDiffusionError(ErrorKind.CANCELLED, "Cancelled; nothing was written.", ""), as_json)
     except (typer.Exit, typer.Abort):
         raise
+    except ModuleNotFoundError as error:
+        _tell(missing_package(error), as_json)
     except Exception as error:
         log.debug("unforeseen error", exc_info=error)
         _tell(
             OrthoDiffusionError(
                 ErrorKind.INTERNAL,
                 "Something went wrong that should not have.",
-                f"Run it again with {DEBUG_VARIABLE}=1 and report what it says.",
+                "Run it again as `orthodiffusion --debug ...` and report what it says.",
                 detail=f"{type(error).__name__}: {error}",
             ),
             as_json,
         )
+
+
+def missing_package(error: ModuleNotFoundError) -> OrthoDiffusionError:
+    """What to install for an import that failed."""
+    package = (error.name or "").partition(".")[0]
+    extra = f"[{EXTRAS[package]}]" if package in EXTRAS else ""
+    return OrthoDiffusionError(
+        ErrorKind.MISSING_PACKAGE,
+        f"The package {package} is not installed.",
+        f"Install it with: pip install 'orthodiffusion{extra}'",
+        detail=str(error),
+    )
 
 
 def _tell(error: OrthoDiffusionError, as_json: bool) -> None:
@@ -58,7 +76,7 @@ def _tell(error: OrthoDiffusionError, as_json: bool) -> None:
         body = {"kind": error.kind.code, "sentence": error.sentence, "action": error.action}
         print_json({"error": body})
     else:
-        err.print(f"[bold red]Error:[/] {error.sentence} {error.action}".rstrip(), soft_wrap=True)
+        err.print(f"[bold red]Error:[/] {escape(f'{error.sentence} {error.action}'.rstrip())}", soft_wrap=True)
     if os.environ.get(DEBUG_VARIABLE) and error.detail:
         err.print(error.detail, style="dim", markup=False)
     raise typer.Exit(error.kind.exit_code)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -50,6 +51,12 @@ def run(
         orthodiffusion run --sagittal sag.nii.gz --coronal cor.nii.gz --output result
     """
     with reported(as_json):
+        if not (paths or sagittal or coronal or axial):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "No study was named.",
+                "Name its folder or files, or use --sagittal, --coronal and --axial.",
+            )
         if not overwrite and output.is_dir() and any(output.iterdir()):
             raise OrthoDiffusionError(
                 ErrorKind.OUTPUT_NOT_WRITABLE,
@@ -97,7 +104,21 @@ def _show(result: Result, output: Path) -> None:
             present = "[bold]yes[/]" if record.present else "no"
             table.add_row(record.key, record.name, f"{record.probability:.2f}", f"{record.threshold:.2f}", present)
         out.print(table)
+    if any(record.volumes_ml for record in result.series):
+        out.print(_volumes(result))
     for warning in result.warnings:
-        out.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
-    out.print(f"[bold]{result.notice}[/]", soft_wrap=True)
-    out.print(f"Written to {output}", soft_wrap=True)
+        out.print(f"[yellow]Note:[/] {escape(warning)}", soft_wrap=True)
+    out.print(f"[bold]{escape(result.notice)}[/]", soft_wrap=True)
+    written = ", ".join(sorted(path.name for path in output.iterdir()))
+    out.print(f"Written to {output}: {written}", soft_wrap=True, markup=False)
+
+
+def _volumes(result: Result) -> Table:
+    """Volume of each structure as each plane's label map has it; the planes cover different parts of the knee."""
+    table = Table(title="Structures, ml in each plane's label map", title_justify="left")
+    table.add_column("structure")
+    for record in result.series:
+        table.add_column(record.plane.value, justify="right")
+    for structure in result.structures:
+        table.add_row(structure.name, *(f"{record.volumes_ml.get(structure.key, 0.0):.1f}" for record in result.series))
+    return table

@@ -26,6 +26,10 @@ from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
 from OrthoDiffusionLib.inference.result_folder import (
     FINDINGS_FILE,
+    FUSED_LABELS_FILE,
+    SEGMENTATION_FILE,
+    confidence_file,
+    labels_file,
     result_folder,
     write_findings_table,
     write_result,
@@ -35,9 +39,6 @@ from OrthoDiffusionLib.inference.watch import Watch
 from OrthoDiffusionLib.volumes.resampling import fused_grid
 from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 from OrthoDiffusionLib.volumes.writing import write_labels
-
-FUSED_LABELS_FILE = "labels_fused.nii.gz"
-SEGMENTATION_FILE = "segmentation.seg.nrrd"
 
 
 @dataclass
@@ -183,7 +184,7 @@ class Engine:
         labels_name = confidence_name = None
         volumes_ml: dict[str, float] = {}
         if placed is not None:
-            labels_name, confidence_name = f"labels_{plane.value}.nii.gz", f"confidence_{plane.value}.nii.gz"
+            labels_name, confidence_name = labels_file(plane), confidence_file(plane)
             write_labels(folder / labels_name, placed.labels, volume.affine)
             write_labels(folder / confidence_name, placed.confidence, volume.affine)
             voxel_ml = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000.0

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.result import FindingRecord, Result
 
 RESULT_FILE = "result.json"
+FUSED_LABELS_FILE = "labels_fused.nii.gz"
+SEGMENTATION_FILE = "segmentation.seg.nrrd"
 FINDINGS_FILE = "findings.tsv"
 _FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -23,7 +26,7 @@ def result_folder(output: Path) -> Iterator[Path]:
     """A private folder (mode 0700) that becomes `output` when the block ends well, and vanishes when it does not.
 
     It stands beside `output`, on the same disk, so that the last step is a rename. An `output` that is there already
-    is kept until then; of its content only the files that the new result brings are replaced.
+    is kept until then; of its content only the files of an earlier result go.
 
     Raises:
         OrthoDiffusionError: OUTPUT_NOT_WRITABLE or DISK_FULL; nothing is left behind then.
@@ -51,9 +54,29 @@ def _publish(staging: Path, output: Path) -> None:
         staging.chmod(0o777 & ~umask)
         staging.rename(output)
         return
+    names = {path.name for path in staging.iterdir()}
     # result.json goes last: a folder whose result.json is new is complete.
-    for name in sorted((path.name for path in staging.iterdir()), key=lambda name: name == RESULT_FILE):
+    for name in sorted(names, key=lambda name: name == RESULT_FILE):
+        if name == RESULT_FILE:
+            for old in sorted(_result_names() - names):
+                (output / old).unlink(missing_ok=True)
         os.replace(staging / name, output / name)
+
+
+def _result_names() -> set[str]:
+    """Every name that a run may give to a file."""
+    maps = {name for plane in Plane for name in (labels_file(plane), confidence_file(plane))}
+    return maps | {FUSED_LABELS_FILE, SEGMENTATION_FILE, FINDINGS_FILE, RESULT_FILE}
+
+
+def labels_file(plane: Plane) -> str:
+    """Name of a plane's label map."""
+    return f"labels_{plane.value}.nii.gz"
+
+
+def confidence_file(plane: Plane) -> str:
+    """Name of the map of the winning class's probability, in percent."""
+    return f"confidence_{plane.value}.nii.gz"
 
 
 def _output_error(error: OSError) -> OrthoDiffusionError:

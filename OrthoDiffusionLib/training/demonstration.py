@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -36,41 +36,53 @@ TRAINING_SEEDS = range(1000, 1400)
 VALIDATION_SEEDS = range(5000, 5060)
 
 
-JOINT_STEPS, DECODER_STEPS = 520, 400
+STAGES = {
+    "joint": PlaneTraining(steps=520, size=WINDOW_SIZE, timestep=TIMESTEP),
+    "decoder": PlaneTraining(
+        steps=400,
+        size=WINDOW_SIZE,
+        timestep=TIMESTEP,
+        learning_rate=3e-3,
+        centre_share=0.4,
+        diagnosis_share=0.0,
+        encoder_rate=0.0,
+        seed=1,
+    ),
+    "refined": PlaneTraining(
+        steps=1000,
+        size=WINDOW_SIZE,
+        timestep=TIMESTEP,
+        centre_share=0.5,
+        contrast_share=0.7,
+        encoder_rate=0.3,
+        half_precision=True,
+        seed=2,
+    ),
+}
+"""In order. First encoder, published decoder and diagnosis head together; then, on the encoder as it is, the decoder
+with skips; then all of that together, half of the windows off the centre and most of those in a contrast of chance."""
 
 
-def train_planes(studies: Sequence[StudyStacks], folder: Path) -> None:
-    """Train each plane whose weights the folder lacks, in two stages, and keep what each stage gives.
+def train_planes(studies: Sequence[StudyStacks], folder: Path, planes: Sequence[Plane] = tuple(Plane)) -> None:
+    """Train each stage of each plane whose weights the folder lacks, and keep what each stage gives."""
+    for plane in planes:
+        before: Path | None = None
+        for stage, settings in STAGES.items():
+            after = folder / f"{plane.value}_{stage}.safetensors"
+            if not after.exists():
+                torch.manual_seed(plane.pose_id)
+                networks = new_networks(plane, skips=stage != "joint")
+                if before is not None:
+                    networks.load_state_dict(_carried_over(networks, load_file(before)), strict=False)
+                train_plane(networks, studies, plane, settings, _printer(plane, settings))
+                _save(networks, after)
+            before = after
 
-    First encoder, published decoder and diagnosis head together; then, on the encoder as it is, the decoder with skips.
-    """
-    for plane in Plane:
-        joint, final = folder / f"{plane.value}_joint.safetensors", folder / f"{plane.value}.safetensors"
-        if not joint.exists():
-            torch.manual_seed(plane.pose_id)
-            networks = new_networks(plane, skips=False)
-            settings = PlaneTraining(steps=JOINT_STEPS, size=WINDOW_SIZE, timestep=TIMESTEP)
-            train_plane(networks, studies, plane, settings, _printer(plane, settings))
-            _save(networks, joint)
-        if not final.exists():
-            torch.manual_seed(plane.pose_id)
-            networks = new_networks(plane, skips=True)
-            trained = {
-                name: tensor for name, tensor in load_file(joint).items() if not name.startswith("segmentation.")
-            }
-            networks.load_state_dict(trained, strict=False)
-            settings = PlaneTraining(
-                steps=DECODER_STEPS,
-                size=WINDOW_SIZE,
-                timestep=TIMESTEP,
-                learning_rate=3e-3,
-                centre_share=0.4,
-                diagnosis_share=0.0,
-                encoder_rate=0.0,
-                seed=1,
-            )
-            train_plane(networks, studies, plane, settings, _printer(plane, settings))
-            _save(networks, final)
+
+def _carried_over(networks: PlaneNetworks, trained: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the stage before that these networks have too: all but the published decoder's."""
+    shapes = {name: tensor.shape for name, tensor in networks.state_dict().items()}
+    return {name: tensor for name, tensor in trained.items() if shapes.get(name) == tensor.shape}
 
 
 def new_networks(plane: Plane, *, skips: bool) -> PlaneNetworks:
@@ -82,7 +94,7 @@ def new_networks(plane: Plane, *, skips: bool) -> PlaneNetworks:
 def trained_networks(plane: Plane, folder: Path) -> PlaneNetworks:
     """A plane's networks as `train_planes` left them, in evaluation mode."""
     networks = new_networks(plane, skips=True)
-    networks.load_state_dict(load_file(folder / f"{plane.value}.safetensors"))
+    networks.load_state_dict(load_file(folder / f"{plane.value}_refined.safetensors"))
     return networks.eval().requires_grad_(False)
 
 
@@ -113,10 +125,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demonstration model on phantoms.")
     parser.add_argument("--output", type=Path, default=Path("training-output"))
     parser.add_argument("--processes", type=int, default=2, help="that make phantoms")
+    parser.add_argument("--threads", type=int, help="of the training; by default, one for each core")
+    parser.add_argument("--planes", nargs="+", type=Plane, default=list(Plane), help="to be trained, in order")
     parser.add_argument("--bundle", type=Path, help="folder of the bundle to write at the end")
     arguments = parser.parse_args()
     folder, stacks = arguments.output, arguments.output / "studies"
-    train_planes(load_studies(stacks, TRAINING_SEEDS, STACK_SIZE, arguments.processes), folder)
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    train_planes(load_studies(stacks, TRAINING_SEEDS, STACK_SIZE, arguments.processes), folder, arguments.planes)
     if arguments.bundle is not None:
         bundle = build_demonstration(
             arguments.bundle,
@@ -124,7 +140,7 @@ def main() -> None:
             load_studies(stacks, VALIDATION_SEEDS, STACK_SIZE, arguments.processes),
             timestep=TIMESTEP,
             window_size=WINDOW_SIZE,
-            steps=(JOINT_STEPS, DECODER_STEPS),
+            steps=[settings.steps for settings in STAGES.values()],
             training_seeds=TRAINING_SEEDS,
             validation_seeds=VALIDATION_SEEDS,
         )

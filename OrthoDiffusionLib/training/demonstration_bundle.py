@@ -71,7 +71,7 @@ def build_demonstration(
     *,
     timestep: int,
     window_size: int,
-    steps: tuple[int, int],
+    steps: Sequence[int],
     training_seeds: range,
     validation_seeds: range,
 ) -> Bundle:
@@ -99,7 +99,8 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps[0]} steps on labelled phantoms; not pre-trained.",
+            "encoder_training": f"Trained with its heads for {steps[0]} and {steps[2]} steps on labelled phantoms;"
+            " not pre-trained.",
             "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
         }
@@ -109,6 +110,11 @@ def build_demonstration(
         "title": "Demonstration model of the knee, trained on phantoms",
         "intended_use": NOTICE,
         "license": "MIT",
+        "task": "Segmentation of 11 structures of the knee in MR images, and probabilities of 8 findings",
+        "description": "Three small denoising encoders with a segmentation decoder and a diagnosis head each, after"
+        " OrthoDiffusion (arXiv 2602.20752).",
+        "authors": "The developers of OrthoDiffusion for 3D Slicer",
+        "copyright": "Copyright (c) 2026 the developers of OrthoDiffusion for 3D Slicer",
         "monai_version": "1.6.1",
         "joint": joint.name,
         "structures": [structure.model_dump(mode="json") for structure in joint.structures],
@@ -138,14 +144,15 @@ def build_demonstration(
     return write_bundle(folder, description, weights, _model_card(steps, len(training_seeds)), LICENSE_TEXT)
 
 
-def _model_card(steps: tuple[int, int], studies: int) -> str:
+def _model_card(steps: Sequence[int], studies: int) -> str:
     return f"""# Demonstration model of the knee
 
 **{NOTICE}**
 
 Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
 structures and a diagnosis head for 8 findings. Encoder and diagnosis head were trained for {steps[0]} steps a plane on
-{studies} synthetic knees, the decoder then for {steps[1]} steps on the frozen encoder.
+{studies} synthetic knees, the decoder then for {steps[1]} steps on the frozen encoder, and all of that together for
+{steps[2]} steps more, a part of the windows in contrasts of chance.
 A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
 Measure it with `orthodiffusion evaluate`; make it again with

@@ -12,7 +12,8 @@ import torch
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
-from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
+from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import diagnosis_loss, segmentation_loss
 from OrthoDiffusionLib.training.phantom_stacks import StudyStacks
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
@@ -33,7 +34,11 @@ class PlaneTraining:
             lie anywhere in the stack and train the segmentation alone.
         centre_jitter: slices.
         diagnosis_share: weight of the diagnosis loss; 0 leaves the diagnosis head as it is.
+        contrast_share: share of the windows off the centre whose contrast is drawn at random; the centre windows keep
+            theirs, for findings are told by it.
         encoder_rate: the encoder's learning rate over the heads'; 0 freezes it.
+        half_precision: multiply in bfloat16 (weights and losses stay in float32): a step of four windows takes 1.5 s
+            against 2.8 s on one core with AVX512-BF16.
         seed: of weights, order, augmentation and noise.
     """
 
@@ -46,7 +51,9 @@ class PlaneTraining:
     centre_share: float = 0.75
     centre_jitter: int = 1
     diagnosis_share: float = 1.0
+    contrast_share: float = 0.0
     encoder_rate: float = 1.0
+    half_precision: bool = False
     seed: int = 0
 
 
@@ -73,7 +80,11 @@ def train_plane(
     generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id]))
     torch.manual_seed(settings.seed)
     schedule = cosine_schedule()
-    channels_last(networks).train()
+    # In bfloat16, channels_last order takes 2.1 s a step against 1.5 s; in float32 it is the faster by 20 %.
+    layout = torch.contiguous_format if settings.half_precision else torch.channels_last_3d
+    if not settings.half_precision:
+        channels_last(networks)
+    networks.train()
     networks.encoder.requires_grad_(settings.encoder_rate > 0)
     networks.diagnosis.requires_grad_(settings.diagnosis_share > 0)
     heads = [*networks.segmentation.parameters(), *networks.diagnosis.parameters()]
@@ -90,12 +101,13 @@ def train_plane(
             group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
         windows, labels, present, central = _draw_batch(studies, plane, settings, generator)
         noise = torch.from_numpy(generator.standard_normal(windows.shape, dtype=np.float32))
-        noised = schedule.noised(windows, timesteps, noise).to(memory_format=torch.channels_last_3d)
-        scores, features = networks.scores_and_features(noised, timesteps)
-        segmentation = segmentation_loss(scores, labels)
+        noised = schedule.noised(windows, timesteps, noise).to(memory_format=layout)
+        with multiply_in_bfloat16(networks, enabled=settings.half_precision):
+            scores, features = networks.scores_and_features(noised, timesteps)
+        segmentation = segmentation_loss(scores.float(), labels)
         diagnosis = torch.zeros(())
         if settings.diagnosis_share > 0 and bool(central.any()):
-            diagnosis = diagnosis_loss(networks.diagnosis(features[central]), present[central])
+            diagnosis = diagnosis_loss(networks.diagnosis(features[central].float()), present[central])
         loss = segmentation + settings.diagnosis_share * diagnosis
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"the loss is {loss.item()} at step {step} of the {plane.value} plane")
@@ -130,6 +142,8 @@ def _draw_batch(
         window = torch.from_numpy(normalised(stack.image[start : start + 16].astype(np.float32)))
         truth = torch.from_numpy(stack.labels[start : start + 16])
         window, truth = augment(window, truth, settings.size, generator)
+        if not is_central and generator.random() < settings.contrast_share:
+            window = randomise_contrast(window, generator)
         windows.append(window[None])
         labels.append(truth)
         present.append(torch.from_numpy(studies[index].present))

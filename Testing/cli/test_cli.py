@@ -57,7 +57,7 @@ def with_nan(folder: Path) -> list[object]:
 
 
 BAD_INPUT: dict[str, tuple[Callable[[Path], list[object]], ErrorKind]] = {
-    "nothing": (lambda _: [], ErrorKind.EMPTY_STUDY),
+    "nothing": (lambda _: [], ErrorKind.USAGE),
     "no such file": (lambda f: [f / "absent.nii.gz"], ErrorKind.FILE_NOT_FOUND),
     "text": (text_file, ErrorKind.UNREADABLE_FILE),
     "truncated": (truncated, ErrorKind.TRUNCATED_FILE),
@@ -125,6 +125,33 @@ def test_one_plane_alone_says_what_is_missing(tmp_path: Path) -> None:
     assert result["labels_fused"] is None
     assert all(record["plane_weights"] == {"sagittal": 1.0} for record in result["findings"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"findings.tsv", "result.json"}
+
+
+def test_overwriting_leaves_nothing_of_the_result_before(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for old in ("labels_axial.nii.gz", "labels_fused.nii.gz", "segmentation.seg.nrrd", "result.json"):
+        (out / old).write_text("of an earlier run")
+    axial = STUDY / "axial.nii.gz"
+    done = orthodiffusion("run", "--axial", axial, "--output", out, "--no-segment", "--overwrite", "--quiet")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert {path.name for path in out.iterdir()} == {"findings.tsv", "result.json", "notes.txt"}
+
+
+def test_phantoms_are_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / "phantom-000007").mkdir()
+    done = orthodiffusion("phantom", "--output", tmp_path, "--seed", 6, "--studies", 2)
+    assert done.returncode == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
+    assert "phantom-000007" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["phantom-000007"]
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ModuleNotFoundError(name='sklearn')")
+    done = orthodiffusion("evaluate", "--studies", 2, PYTHONPATH=str(tmp_path))
+    assert done.returncode == ErrorKind.MISSING_PACKAGE.exit_code
+    assert "pip install 'orthodiffusion[evaluation]'" in done.stderr
 
 
 def test_bundles_are_listed_and_verified() -> None:
