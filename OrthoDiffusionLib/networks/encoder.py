@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -67,20 +67,8 @@ class DenoisingEncoder(nn.Module):
         Raises:
             ValueError: for an unknown block or a size that cannot be halved as often as the network does.
         """
-        if block not in self.block_names:
-            raise ValueError(f"unknown block {block!r}; blocks are {', '.join(self.block_names)}")
-        self._check_size(x_t)
-        embedding = self._embed(timesteps)
-        hidden = x_t
-        for index, layer in enumerate(self.input_blocks):
-            hidden = layer(hidden, embedding)
-            if block == f"input_{index}":
-                return hidden
-        for index, layer in enumerate(self.middle_block):
-            hidden = layer(hidden, embedding) if isinstance(layer, ResidualBlock) else layer(hidden)
-            if block == f"mid_{index}":
-                break
-        return hidden
+        self._check_block(block)
+        return next(hidden for name, hidden in self._activations(x_t, timesteps) if name == block)
 
     def features_and_levels(
         self, x_t: torch.Tensor, timesteps: torch.Tensor, block: str
@@ -89,17 +77,32 @@ class DenoisingEncoder(nn.Module):
 
         Arguments and errors are those of `features`; `block` is one of `mid_0` to `mid_2`.
         """
+        self._check_block(block)
+        # Blocks of even number lead from one level to the next, and the last of the odd ones is the lowest level.
+        last_of_level = [f"input_{index}" for index in range(1, len(self.input_blocks) - 1, 2)]
         levels: list[torch.Tensor] = []
-        handles = [
-            layer.register_forward_hook(lambda _module, _inputs, output: levels.append(output))
-            for index, layer in enumerate(self.input_blocks)
-            if index % 2 == 1 and index < len(self.input_blocks) - 1
-        ]
-        try:
-            return self.features(x_t, timesteps, block), levels
-        finally:
-            for handle in handles:
-                handle.remove()
+        for name, hidden in self._activations(x_t, timesteps):
+            if name in last_of_level:
+                levels.append(hidden)
+            if name == block:
+                break
+        return hidden, levels
+
+    def _activations(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+        """Each block's name and activation, in order, computed as they are asked for."""
+        self._check_size(x_t)
+        embedding = self._embed(timesteps)
+        hidden = x_t
+        for index, layer in enumerate(self.input_blocks):
+            hidden = layer(hidden, embedding)
+            yield f"input_{index}", hidden
+        for index, layer in enumerate(self.middle_block):
+            hidden = layer(hidden, embedding) if isinstance(layer, ResidualBlock) else layer(hidden)
+            yield f"mid_{index}", hidden
+
+    def _check_block(self, block: str) -> None:
+        if block not in self.block_names:
+            raise ValueError(f"unknown block {block!r}; blocks are {', '.join(self.block_names)}")
 
     def _embed(self, timesteps: torch.Tensor) -> torch.Tensor:
         embedded: torch.Tensor = self.time_embed(timestep_embedding(timesteps, self.config.base_channels))
