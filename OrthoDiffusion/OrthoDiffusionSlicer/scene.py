@@ -16,6 +16,8 @@ from OrthoDiffusionSlicer.segmentation_file import is_whole
 
 ATTRIBUTE = "OrthoDiffusion."
 FILL_OPACITY, OUTLINE_OPACITY = 0.45, 1.0
+DICOM_UID = "DICOM"
+"""What the subject hierarchy calls DICOM's own identifiers (vtkMRMLSubjectHierarchyConstants)."""
 TABLE_COLUMNS = ("finding", "name", "probability", "threshold", "present")
 
 
@@ -94,7 +96,7 @@ def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneRe
         table = _add_findings(scene, result)
     for node in (segmentation, table):
         if node is not None:
-            _set_provenance(node, result)
+            _set_provenance(node, result, _series_uids(scene, volumes))
             _place_beside(scene, node, volumes)
     return SceneResult(segmentation, table)
 
@@ -147,7 +149,16 @@ def _column(name: str, cells: Sequence[Any], numeric: bool) -> Any:
     return column
 
 
-def _set_provenance(node: Any, result: Mapping[str, Any]) -> None:
+def _series_uids(scene: Any, volumes: Sequence[Any]) -> list[str]:
+    """DICOM SeriesInstanceUID of each volume that came from DICOM."""
+    hierarchy = scene.GetSubjectHierarchyNode()
+    if hierarchy is None:
+        return []
+    uids = [hierarchy.GetItemUID(hierarchy.GetItemByDataNode(volume), DICOM_UID) for volume in volumes]
+    return [uid for uid in uids if uid]
+
+
+def _set_provenance(node: Any, result: Mapping[str, Any], series_uids: Sequence[str]) -> None:
     provenance = result["provenance"]
     attributes = {
         "Notice": result["notice"],
@@ -158,6 +169,7 @@ def _set_provenance(node: Any, result: Mapping[str, Any]) -> None:
         "Device": provenance["device"],
         "NotAssessed": ", ".join(result["not_assessed"]),
         "Warnings": "\n".join(result["warnings"]),
+        "SeriesUIDs": ", ".join(series_uids),
         "Provenance": json.dumps(provenance, sort_keys=True),
     }
     for name, value in attributes.items():

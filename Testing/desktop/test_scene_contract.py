@@ -21,6 +21,7 @@ from OrthoDiffusionLib.volumes.segmentation_nrrd import terminology_entry, write
 
 KNEE = load_joint("knee")
 SHAPE = (23, 17, 9)
+SERIES_UID = "2.25.31415926535"
 UNHEARD = "lateral_meniscus"
 """A structure without a voxel: its segment is there nevertheless."""
 
@@ -88,7 +89,9 @@ def study_with_a_volume(scene: Any) -> tuple[int, Any]:
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "someone")
     study = hierarchy.CreateStudyItem(patient, "knee")
     volume = add_volume(scene, "sagittal", np.zeros(SHAPE, np.int16), oblique_affine())
-    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(volume), study)
+    item = hierarchy.GetItemByDataNode(volume)
+    hierarchy.SetItemParent(item, study)
+    hierarchy.SetItemUID(item, "DICOM", SERIES_UID)
     return study, volume
 
 
@@ -145,6 +148,7 @@ def test_in_the_scene(scene: Any, tmp_path: Path) -> None:
     hierarchy = scene.GetSubjectHierarchyNode()
     for node in (added.segmentation, added.table):
         check_provenance(node)
+        assert node.GetAttribute("OrthoDiffusion.SeriesUIDs") == SERIES_UID
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
 
 
