@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from OrthoDiffusionLib.volumes.volume import Volume  # noqa: E402
 from OrthoDiffusionLib.worker.client import WorkerClient  # noqa: E402
 from OrthoDiffusionLib.worker.messages import Progress, RunParams  # noqa: E402
 
+SURFACE_SECONDS = 60
 STUDY = resources_folder() / "SampleData" / "knee-phantom" / "study"
 
 
@@ -43,6 +45,7 @@ def main() -> int:
     volumes = {record.plane.value: read_series(STUDY / f"{record.plane.value}.nii.gz")[0] for record in result.series}
     _save_scene(output, volumes)
     _draw(output, result, volumes)
+    _draw_surfaces(output)
     _report(output, result, time.monotonic() - began)
     return 0
 
@@ -80,6 +83,18 @@ def _draw(output: Path, result: Result, volumes: dict[str, Volume]) -> None:
         figure = overlay_figure(volume, labels.astype(np.int16), record.plane, result)
         figure.savefig(output / f"{record.plane.value}.png", dpi=90)
     findings_figure(result).savefig(output / "findings.png", dpi=110)
+
+
+def _draw_surfaces(output: Path) -> None:
+    view = [sys.executable, str(Path(__file__).with_name("surface_view.py"))]
+    files = [str(output / "segmentation.seg.nrrd"), str(output / "surfaces.png")]
+    try:
+        done = subprocess.run([*view, *files], capture_output=True, timeout=SURFACE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        print("No 3D view: the drawing took too long.")
+        return
+    if done.returncode != 0:
+        print("No 3D view: it needs an OpenGL library (on Debian or Ubuntu: libegl1 and libgl1-mesa-dri).")
 
 
 def _report(output: Path, result: Result, seconds: float) -> None:
