@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +56,8 @@ class Installation:
         return {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
+            # Else `-m` would look for modules in whatever folder Slicer was started from, first of all.
+            "PYTHONSAFEPATH": "1",
             "PYTHONUTF8": "1",
             "ORTHODIFFUSION_RESOURCES": str(self.resources),
             "ORTHODIFFUSION_JOB_FOLDER": str(private_folder),
@@ -119,7 +125,8 @@ def install_requirements() -> None:
     That extension picks the build for the machine's graphics card; pip would bring one that may not run.
 
     Raises:
-        RuntimeError: with a sentence for the person, when they say no, or when the PyTorch extension is needed first.
+        RuntimeError: with a sentence for the person, when they say no, when the PyTorch extension is needed first, or
+            when an installation fails.
     """
     import slicer.packaging
 
@@ -131,10 +138,25 @@ def install_requirements() -> None:
                 "PyTorch is missing. Install the PyTorch extension in the Extensions Manager, restart, and try again."
             ) from error
         version = TORCH.removeprefix("torch")
-        logic = PyTorchUtils.PyTorchUtilsLogic()
-        if logic.installTorch(askConfirmation=True, torchVersionRequirement=version) is None:
+        with _told("PyTorch"):
+            installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
+                askConfirmation=True, torchVersionRequirement=version
+            )
+        if installed is None:
             raise RuntimeError("PyTorch was not installed, so nothing was run. Click again to install it.")
-    try:
+    with _told("A Python package"):
         slicer.packaging.pip_ensure(list(REQUIREMENTS), requester="OrthoDiffusion")
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what an installation raises into a sentence: RuntimeError when they say no, else pip's or the network's."""
+    try:
+        yield
     except RuntimeError as error:
-        raise RuntimeError("Python packages are missing, so nothing was run. Click again to install them.") from error
+        raise RuntimeError(f"{what} is missing, so nothing was run. Click again to install it.") from error
+    except (subprocess.SubprocessError, OSError, ValueError) as error:
+        logging.exception("the installation failed")
+        raise RuntimeError(
+            f"{what} could not be installed. Check the network connection, look at the log, and click again."
+        ) from error

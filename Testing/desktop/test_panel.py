@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,14 @@ def test_missing_packages_are_a_sentence(panel: Any, monkeypatch: pytest.MonkeyP
     panel.ui.sagittalSelector.setCurrentNode(some_volume())
     monkeypatch.setattr(environment, "REQUIREMENTS", ("no-such-package>=1",))
     panel.ui.segmentButton.click()
-    assert "packages are missing, so nothing was run" in panel.ui.statusLabel.text
+    assert "package is missing, so nothing was run" in panel.ui.statusLabel.text
+
+    def no_network(*_arguments: Any, **_options: Any) -> None:
+        raise subprocess.CalledProcessError(1, "pip install")
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", no_network)
+    panel.ui.segmentButton.click()
+    assert "could not be installed. Check the network connection" in panel.ui.statusLabel.text
     monkeypatch.setattr(environment, "TORCH", "no-such-torch>=1")
     panel.ui.segmentButton.click()
     assert "Install the PyTorch extension" in panel.ui.statusLabel.text
