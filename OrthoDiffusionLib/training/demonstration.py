@@ -58,9 +58,21 @@ STAGES = {
         half_precision=True,
         seed=2,
     ),
+    "widened": PlaneTraining(
+        steps=700,
+        size=WINDOW_SIZE,
+        timestep=TIMESTEP,
+        learning_rate=7e-4,
+        centre_share=0.25,
+        contrast_share=0.7,
+        encoder_rate=0.3,
+        half_precision=True,
+        seed=3,
+    ),
 }
 """In order. First encoder, published decoder and diagnosis head together; then, on the encoder as it is, the decoder
-with skips; then all of that together, half of the windows off the centre and most of those in a contrast of chance."""
+with skips; then all of that together, half of the windows off the centre and most of those in a contrast of chance;
+last with three quarters off the centre, for the outermost slices alone hold fibula and collateral ligaments."""
 
 
 def train_planes(studies: Sequence[StudyStacks], folder: Path, planes: Sequence[Plane] = tuple(Plane)) -> None:
@@ -94,7 +106,7 @@ def new_networks(plane: Plane, *, skips: bool) -> PlaneNetworks:
 def trained_networks(plane: Plane, folder: Path) -> PlaneNetworks:
     """A plane's networks as `train_planes` left them, in evaluation mode."""
     networks = new_networks(plane, skips=True)
-    networks.load_state_dict(load_file(folder / f"{plane.value}_refined.safetensors"))
+    networks.load_state_dict(load_file(folder / f"{plane.value}_{list(STAGES)[-1]}.safetensors"))
     return networks.eval().requires_grad_(False)
 
 

@@ -99,7 +99,7 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps[0]} and {steps[2]} steps on labelled phantoms;"
+            "encoder_training": f"Trained with its heads for {steps[0] + sum(steps[2:])} steps on labelled phantoms;"
             " not pre-trained.",
             "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
@@ -152,7 +152,7 @@ def _model_card(steps: Sequence[int], studies: int) -> str:
 Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
 structures and a diagnosis head for 8 findings. Encoder and diagnosis head were trained for {steps[0]} steps a plane on
 {studies} synthetic knees, the decoder then for {steps[1]} steps on the frozen encoder, and all of that together for
-{steps[2]} steps more, a part of the windows in contrasts of chance.
+{sum(steps[2:])} steps more, many of the windows in contrasts of chance.
 A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
 Measure it with `orthodiffusion evaluate`; make it again with
