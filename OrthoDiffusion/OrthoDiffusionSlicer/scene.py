@@ -154,7 +154,8 @@ def _series_uids(scene: Any, volumes: Sequence[Any]) -> list[str]:
     hierarchy = scene.GetSubjectHierarchyNode()
     if hierarchy is None:
         return []
-    uids = [hierarchy.GetItemUID(hierarchy.GetItemByDataNode(volume), DICOM_UID) for volume in volumes]
+    items = [hierarchy.GetItemByDataNode(volume) for volume in volumes]
+    uids = [hierarchy.GetItemUID(item, DICOM_UID) for item in items if item]
     return [uid for uid in uids if uid]
 
 

@@ -15,6 +15,10 @@ TEMPERATURES = (0.25, 8.0)
 def calibrate(logits: npt.NDArray[np.float64], present: npt.NDArray[np.float64]) -> FindingCalibration:
     """Temperature that lowers the cross entropy most, and the threshold of the best Youden index.
 
+    The cross entropy is taken against Platt's targets ("Probabilistic outputs for support vector machines", 1999),
+    (n + 1) / (n + 2) instead of 1 and 1 / (n + 2) instead of 0 for n studies with or without the finding: else a
+    finding that the few studies tell apart without an error would get probabilities of 0 and 1.
+
     Args:
         logits: of one finding, (studies,).
         present: 0 or 1, (studies,); both occur.
@@ -25,9 +29,13 @@ def calibrate(logits: npt.NDArray[np.float64], present: npt.NDArray[np.float64])
     if present.min() == present.max():
         raise ValueError("calibration needs studies with and without the finding")
 
+    with_finding = float(present.sum())
+    certain = (with_finding + 1) / (with_finding + 2), 1 / (len(present) - with_finding + 2)
+    targets = np.where(present == 1, *certain)
+
     def cross_entropy(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, scaled) - present * scaled))
+        return float(np.mean(np.logaddexp(0, scaled) - targets * scaled))
 
     bounds = (float(np.log(TEMPERATURES[0])), float(np.log(TEMPERATURES[1])))
     temperature = float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))

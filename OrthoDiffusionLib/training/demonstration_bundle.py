@@ -106,7 +106,7 @@ def build_demonstration(
         }
     description = {
         "name": NAME,
-        "version": "0.1.0",
+        "version": "0.2.0",
         "title": "Demonstration model of the knee, trained on phantoms",
         "intended_use": NOTICE,
         "license": "MIT",

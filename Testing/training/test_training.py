@@ -117,6 +117,9 @@ def test_calibration_lowers_the_error() -> None:
     assert found.temperature == pytest.approx(4, rel=0.15)
     before, after = (1 / (1 + np.exp(-overconfident / t)) for t in (1.0, found.temperature))
     assert expected_calibration_error(after, present) < 0.5 * expected_calibration_error(before, present)
+    separated = np.repeat([-6.0, 6.0], 20)
+    never_certain = calibrate(separated, (separated > 0).astype(float))
+    assert 1 / (1 + np.exp(-6 / never_certain.temperature)) == pytest.approx(21 / 22, abs=0.01)
     with pytest.raises(ValueError, match="with and without"):
         calibrate(overconfident, np.ones(4000))
 
