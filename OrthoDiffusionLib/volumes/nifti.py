@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
 SPACING_TOLERANCE = 0.01
 """Relative difference allowed between the header's voxel sizes and those of its affine."""
 
+_GZIP = b"\x1f\x8b"
 _MILLIMETRES = (0, 2)
+_MOST_PACKED = 1032
+"""Bytes that one byte of deflated data can stand for at most (zlib's technical details)."""
+
 _HEADERS = ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header))
 
 
@@ -33,6 +38,7 @@ def read_nifti(path: Path) -> Volume:
     header = _raw_header(path)
     _check_shape(header)
     _check_geometry(header)
+    _check_length(path, header)
     try:
         image: Any = nibabel.load(path)
         affine = np.asarray(image.affine, np.float64)
@@ -56,7 +62,7 @@ def read_nifti(path: Path) -> Volume:
 def _raw_header(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
+            zipped = file.read(2) == _GZIP
         with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
             start = file.read(540)
     except (EOFError, zlib.error) as error:
@@ -85,6 +91,15 @@ def _check_shape(header: Any) -> None:
         raise unreadable("NIfTI", detail=type(error).__name__) from error
     if kind.kind not in "iuf":
         raise not_a_volume("The file holds colours or complex numbers.")
+
+
+def _check_length(path: Path, header: Any) -> None:
+    """Before memory is taken for what the header promises."""
+    promised = math.prod(int(size) for size in header["dim"][1:4]) * header.get_data_dtype().itemsize
+    with open(path, "rb") as file:
+        packed = _MOST_PACKED if file.read(2) == _GZIP else 1
+    if promised > packed * path.stat().st_size:
+        raise truncated(detail=f"{promised} bytes promised")
 
 
 def _check_geometry(header: Any) -> None:

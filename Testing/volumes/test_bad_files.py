@@ -115,6 +115,20 @@ CASES: dict[str, tuple[Callable[[Path], Path], ErrorKind]] = {
     "nrrd gzip cut": (cut(nrrd(compress=True)), ErrorKind.TRUNCATED_FILE),
     "mha cut": (cut(metaimage()), ErrorKind.TRUNCATED_FILE),
     "mha compressed cut": (cut(metaimage(compress=True)), ErrorKind.TRUNCATED_FILE),
+    "nii that promises terabytes": (nifti(dim=[3, 32000, 32000, 32000, 1, 1, 1, 1]), ErrorKind.TRUNCATED_FILE),
+    "nii.gz that promises terabytes": (
+        cut(nifti(dim=[3, 32000, 32000, 32000, 1, 1, 1, 1]), 1.0, gzipped="whole"),
+        ErrorKind.TRUNCATED_FILE,
+    ),
+    "nrrd that promises terabytes": (nrrd("sizes: [^\n]*", "sizes: 32000 32000 32000"), ErrorKind.TRUNCATED_FILE),
+    "nrrd gzip that promises terabytes": (
+        nrrd("sizes: [^\n]*", "sizes: 32000 32000 32000", compress=True),
+        ErrorKind.TRUNCATED_FILE,
+    ),
+    "mha that promises terabytes": (
+        metaimage("DimSize = [^\n]*", "DimSize = 32000 32000 32000"),
+        ErrorKind.TRUNCATED_FILE,
+    ),
     "2D": (nifti(VOXELS[:, :, 0]), ErrorKind.WRONG_DIMENSIONS),
     "4D": (nifti(np.stack([VOXELS, VOXELS], axis=-1)), ErrorKind.WRONG_DIMENSIONS),
     "complex": (nifti(VOXELS.astype(np.complex64)), ErrorKind.WRONG_DIMENSIONS),
