@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import time
 from typing import Any
 
@@ -24,6 +25,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+RELOADED = ("OrthoDiffusionSlicer", "OrthoDiffusionLib")
+"""Packages that a developer's Reload takes from their sources again."""
 
 
 class OrthoDiffusion(ScriptedLoadableModule):
@@ -47,7 +51,13 @@ def registerSampleData() -> None:
     """Offer the bundled study in the module Sample Data."""
     import SampleData
 
-    study = find_installation(__file__).sample_study()
+    try:
+        study = find_installation(__file__).sample_study()
+        checksums = [f"SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in study.values()]
+    except OSError as error:
+        # Slicer must start without it.
+        logging.warning(f"OrthoDiffusion: no sample study ({error})")
+        return
     SampleData.SampleDataLogic.registerCustomSampleDataCategory("OrthoDiffusion", title=_("OrthoDiffusion"))
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="OrthoDiffusion",
@@ -55,7 +65,7 @@ def registerSampleData() -> None:
         uris=[path.as_uri() for path in study.values()],
         fileNames=[f"KneePhantom-{path.name}" for path in study.values()],
         nodeNames=[f"KneePhantom {plane}" for plane in study],
-        checksums=[f"SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in study.values()],
+        checksums=checksums,
     )
 
 
@@ -100,6 +110,7 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             self.logic = OrthoDiffusionLogic()
         except FileNotFoundError as error:
+            uiWidget.enabled = False
             self._showStatus(str(error))
             return
         self.logic.onProgress = self._showProgress
@@ -121,6 +132,12 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.logic is not None:
             self.logic.close()
+
+    def onReload(self) -> None:
+        """Load the module anew from its sources, and not this file alone."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in RELOADED]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self) -> None:
         """Called each time the module is opened."""
@@ -192,25 +209,37 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             setattr(self._parameterNode, f"{plane}Volume", node)
 
     def _run(self, segment: bool) -> None:
-        if missing_requirements():
-            try:
-                install_requirements()
-            except RuntimeError as error:
-                self._showStatus(str(error))
-                return
+        volumes, bundle = chosen_volumes(self._parameterNode), self._parameterNode.bundle
+        # At once: events are handled during an installation, and a second click must not start another.
         self._busy = True
         self._updatePanel()
         self._hideResult()
+        if not self._install():
+            return
+        self.ui.cancelButton.enabled = True
         self._showProgress(0.0, _("Starting; the first time takes longer"))
         self.ui.progressBar.visible = True
-        self.logic.run(
-            chosen_volumes(self._parameterNode),
-            self._parameterNode.bundle,
-            segment=segment,
-            diagnose=True,
-            onDone=self._onDone,
-            onError=self._onError,
-        )
+        present = {plane: node for plane, node in volumes.items() if slicer.mrmlScene.IsNodePresent(node)}
+        if present != volumes:
+            self._endRun()
+            self._showStatus(_("The scene was closed, so nothing was run."))
+            return
+        self.logic.run(volumes, bundle, segment=segment, diagnose=True, onDone=self._onDone, onError=self._onError)
+
+    def _install(self) -> bool:
+        """Whether everything is installed that a run needs; else the panel says why not, and is ready again."""
+        if not missing_requirements():
+            return True
+        self.ui.cancelButton.enabled = False
+        self._showStatus(_("Installing Python packages; this takes minutes, and Slicer does not answer meanwhile"))
+        slicer.app.processEvents()
+        try:
+            install_requirements()
+        except RuntimeError as error:
+            self._endRun()
+            self._showStatus(str(error))
+            return False
+        return True
 
     def _cancel(self) -> None:
         self.ui.cancelButton.enabled = False
@@ -258,10 +287,23 @@ class OrthoDiffusionTest(ScriptedLoadableModuleTest):
         """Begin with an empty scene."""
         slicer.mrmlScene.Clear()
 
+    def test_SampleStudyCanBeRun(self) -> None:
+        """The sample study opens, can be chosen, and then nothing stands in the way; needs no further package."""
+        logic = OrthoDiffusionLogic()
+        parameters = logic.getParameterNode()
+        bundles = logic.installation.bundles()
+        self.assertTrue(bundles, "the demonstration model is missing")
+        for plane, node in logic.loadSampleStudy().items():
+            self.assertGreaterEqual(min(node.GetImageData().GetDimensions()), 16)
+            setattr(parameters, f"{plane}Volume", node)
+        volumes = chosen_volumes(parameters)
+        self.assertEqual(set(volumes), {"sagittal", "coronal", "axial"})
+        self.assertEqual(missing_for_run(volumes, parameters.bundle, bundles, busy=False), [])
+
     def test_SampleStudy(self) -> None:
         """Segment and diagnose the sample study, without its coronal series."""
         if missing := missing_requirements():
-            logging.warning(f"not tested, for these packages are missing: {missing}")
+            logging.warning(f"NOT TESTED: no study was run, for these packages are missing: {missing}")
             return
         logic = OrthoDiffusionLogic()
         volumes = logic.loadSampleStudy()

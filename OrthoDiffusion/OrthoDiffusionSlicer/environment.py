@@ -46,13 +46,20 @@ class Installation:
         """Program and arguments that start the worker."""
         return self.python, ["-m", f"{LIBRARY}.worker"]
 
+    @property
+    def has_own_python(self) -> bool:
+        """Whether the worker runs in a Python of the person's choice and not in Slicer's."""
+        return bool(os.environ.get(PYTHON_VARIABLE))
+
     def worker_environment(self, private_folder: Path) -> dict[str, str]:
         """Variables that the worker needs beside the system's own.
 
         Args:
             private_folder: for every temporary file; the worker removes it at its end, even when this program is gone.
         """
-        paths = [str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Slicer's packages are of no use to another Python, and may not load there.
+        slicers = None if self.has_own_python else os.environ.get("PYTHONPATH")
+        paths = [str(self.root), *filter(None, [slicers])]
         return {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONUNBUFFERED": "1",
@@ -83,12 +90,15 @@ class Installation:
         return {path.name.partition(".")[0]: path for path in files}
 
     def _user_folder(self) -> Path:
-        if str(self.root) not in sys.path:
-            sys.path.append(str(self.root))
         # Needs nothing but the standard library.
         from OrthoDiffusionLib.bundles.registry import user_folder
 
         return user_folder()
+
+    def make_importable(self) -> None:
+        """Let this Python import the library, of which the module takes only what needs no torch."""
+        if str(self.root) not in sys.path:
+            sys.path.append(str(self.root))
 
 
 def find_installation(module_file: str) -> Installation:
@@ -101,7 +111,9 @@ def find_installation(module_file: str) -> Installation:
     for root in (here, here.parent):
         for resources in (root / "Resources", root / "OrthoDiffusionResources"):
             if (root / LIBRARY / "__init__.py").is_file() and (resources / "Schemas").is_dir():
-                return Installation(root, resources, _python())
+                installation = Installation(root, resources, _python())
+                installation.make_importable()
+                return installation
     raise FileNotFoundError("The OrthoDiffusion library was not found. Install the extension again.")
 
 
@@ -146,6 +158,9 @@ def install_requirements() -> None:
             raise RuntimeError("PyTorch was not installed, so nothing was run. Click again to install it.")
     with _told("A Python package"):
         slicer.packaging.pip_ensure(list(REQUIREMENTS), requester="OrthoDiffusion")
+    # It installs nothing, and says nothing, in Slicer's testing mode.
+    if still_missing := missing_requirements():
+        raise RuntimeError(f"Not installed: {', '.join(still_missing)}. Restart Slicer, and click again.")
 
 
 @contextmanager
@@ -153,10 +168,10 @@ def _told(what: str) -> Iterator[None]:
     """Turn what an installation raises into a sentence: RuntimeError when they say no, else pip's or the network's."""
     try:
         yield
-    except RuntimeError as error:
-        raise RuntimeError(f"{what} is missing, so nothing was run. Click again to install it.") from error
-    except (subprocess.SubprocessError, OSError, ValueError) as error:
+    except (subprocess.SubprocessError, ImportError, OSError, ValueError) as error:
         logging.exception("the installation failed")
         raise RuntimeError(
             f"{what} could not be installed. Check the network connection, look at the log, and click again."
         ) from error
+    except RuntimeError as error:
+        raise RuntimeError(f"{what} is missing, so nothing was run. Click again to install it.") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import slicer
 
-from OrthoDiffusionSlicer.scene import volume_array
+from OrthoDiffusionSlicer.scene import check_volume
 
 
 class Job:
@@ -55,7 +55,7 @@ class Job:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, plane: str, node: Any) -> Path:
-        volume_array(node)
+        check_volume(node)
         path = self.folder / f"{plane}.nrrd"
         storage = slicer.vtkMRMLNRRDStorageNode()
         storage.SetFileName(str(path))

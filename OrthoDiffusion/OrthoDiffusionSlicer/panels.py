@@ -52,7 +52,7 @@ def show_structures(widget: Any, result: Mapping[str, Any]) -> None:
         widget.setItem(row, 0, item)
         for column, plane in enumerate(planes, start=1):
             item = _cell(f"{volumes[plane][structure['key']]:.2f}")
-            item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            item.setTextAlignment(int(qt.Qt.AlignRight | qt.Qt.AlignVCenter))
             widget.setItem(row, column, item)
 
 

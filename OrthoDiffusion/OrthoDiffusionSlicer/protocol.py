@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+log = logging.getLogger("OrthoDiffusion")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ class Conversation:
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
             if line.strip():
-                self._handle(line)
+                try:
+                    self._handle(line)
+                except Exception:
+                    # The lines behind it are answers too, and somebody waits for them.
+                    log.exception("a line of the worker could not be handled")
 
     @property
     def pending(self) -> frozenset[int]:

@@ -56,6 +56,21 @@ def volume_array(node: Any) -> tuple[np.ndarray, np.ndarray]:
     """Voxels (i, j, k) and affine (voxel index to RAS, mm) of a volume node; a copy.
 
     Raises:
+        ValueError: of `check_volume`.
+    """
+    check_volume(node)
+    image = node.GetImageData()
+    flat = vtk_to_numpy(image.GetPointData().GetScalars())
+    array = flat.reshape(image.GetDimensions()[::-1]).transpose(2, 1, 0).copy()
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return array, np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def check_volume(node: Any) -> None:
+    """Refuse a volume node that is no single greyscale image in its own place.
+
+    Raises:
         ValueError: with a sentence for the person, for a node without an image, with several components, or under a
             transform.
     """
@@ -68,11 +83,6 @@ def volume_array(node: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"The volume “{node.GetName()}” is under a transform. Harden the transform (Data module), then run again."
         )
-    flat = vtk_to_numpy(image.GetPointData().GetScalars())
-    array = flat.reshape(image.GetDimensions()[::-1]).transpose(2, 1, 0).copy()
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return array, np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneResult:
@@ -88,16 +98,22 @@ def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneRe
     """
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     segmentation = table = None
-    if result["segmentation"]:
-        segmentation = _read_segmentation(scene, folder / result["segmentation"])
-        if volumes:
-            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volumes[0])
-    if result["findings"]:
-        table = _add_findings(scene, result)
-    for node in (segmentation, table):
-        if node is not None:
+    try:
+        if result["segmentation"]:
+            segmentation = _read_segmentation(scene, folder / result["segmentation"])
+            if volumes:
+                segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volumes[0])
+        if result["findings"]:
+            table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("OrthoDiffusion findings"))
+            _fill_with_findings(table, result["findings"])
+        for node in filter(None, (segmentation, table)):
             _set_provenance(node, result, _series_uids(scene, volumes))
             _place_beside(scene, node, volumes)
+    except Exception:
+        # Half a result in the scene would look like a whole one.
+        for node in filter(None, (segmentation, table)):
+            scene.RemoveNode(node)
+        raise
     return SceneResult(segmentation, table)
 
 
@@ -121,9 +137,7 @@ def _read_segmentation(scene: Any, path: Path) -> Any:
     return node
 
 
-def _add_findings(scene: Any, result: Mapping[str, Any]) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("OrthoDiffusion findings"))
-    findings = result["findings"]
+def _fill_with_findings(node: Any, findings: Sequence[Mapping[str, Any]]) -> None:
     planes = sorted({plane for record in findings for plane in record["plane_probabilities"]})
     table = vtk.vtkTable()
     for name in TABLE_COLUMNS:
@@ -138,7 +152,6 @@ def _add_findings(scene: Any, result: Mapping[str, Any]) -> Any:
             table.AddColumn(_column(f"{plane} {'probability' if kind == 'probabilities' else 'weight'}", cells, True))
     node.SetAndObserveTable(table)
     node.SetLocked(True)
-    return node
 
 
 def _column(name: str, cells: Sequence[Any], numeric: bool) -> Any:

@@ -15,6 +15,8 @@ from OrthoDiffusionSlicer.protocol import OnError, OnProgress, WorkerError
 from OrthoDiffusionSlicer.scene import SceneResult, add_result
 from OrthoDiffusionSlicer.worker_client import CANCELLED, WorkerClient
 
+LOOK_AT_THE_LOG = "Look at the log, and report it with the steps that led here."
+
 OnDone = Callable[[dict[str, Any], SceneResult], None]
 
 
@@ -47,6 +49,10 @@ class StudyRunner:
             self.job = Job(volumes, self.worker.privateFolder())
         except (ValueError, OSError) as error:
             onError(WorkerError("unreadable-file", str(error), ""))
+            return
+        except Exception as error:
+            logging.exception("the volumes could not be handed over")
+            onError(WorkerError("internal", "The volumes could not be handed over.", LOOK_AT_THE_LOG, str(error)))
             return
         params = {
             "series": self.job.series,
@@ -87,6 +93,11 @@ class StudyRunner:
         except (OSError, ValueError) as error:
             logging.exception("the result could not be read")
             onError(WorkerError("unreadable-file", "The result could not be read.", "Run the study again.", str(error)))
+            return
+        except Exception as error:
+            # Whatever it is, the panel must not wait for ever.
+            logging.exception("the result could not be shown")
+            onError(WorkerError("internal", "The result could not be shown.", LOOK_AT_THE_LOG, str(error)))
             return
         finally:
             self._closeJob()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shutil
-import tempfile
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 
 from OrthoDiffusionSlicer.environment import Installation
 from OrthoDiffusionSlicer.protocol import Conversation, OnError, OnProgress, OnResult, WorkerError
@@ -38,7 +42,9 @@ class WorkerClient:
         self._process: Any = None
         self._ended: Any = None
         self._reason = DIED
-        self._folder: Path | None = None
+        self._workerPid = 0
+        self._folder: Any = None
+        self._logBuffer = b""
 
     @property
     def running(self) -> bool:
@@ -51,18 +57,27 @@ class WorkerClient:
         return int(self._process.processId()) if self.running else 0
 
     def privateFolder(self) -> Path:
-        """A folder of this user's alone (mode 0700) that goes when the worker ends."""
-        if self._folder is None or not self._folder.is_dir():
-            self._folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-"))
-        return self._folder
+        """A folder of this user's alone (mode 0700) that goes when the worker ends.
+
+        Should this program and the worker both be killed, the next one that makes such a folder removes it.
+        """
+        # Not before the installation was found, which makes the library importable; needs the standard library alone.
+        from OrthoDiffusionLib.worker.job_folder import JobFolder
+
+        if self._folder is None or not self._folder.path.is_dir():
+            self._folder = JobFolder()
+        path: Path = self._folder.path
+        return path
 
     def request(self, method: str, params: dict[str, Any], onResult: OnResult, onError: OnError) -> None:
         """Ask the worker; the answer comes to one of the two functions in this thread, at once if it cannot start."""
+        starts = not self.running
+        greeting = self._greet() if starts else b""
         line = self._conversation.request(method, params, onResult, onError)
-        if not self.running:
+        if starts:
             self._start()
         if self._process is not None:
-            self._process.write(qt.QByteArray(line))
+            self._process.write(qt.QByteArray(greeting + line))
 
     def cancel(self) -> None:
         """Stop what is being run: the worker is asked to, and killed when it does not."""
@@ -74,7 +89,7 @@ class WorkerClient:
             if self._process is process and asked & self._conversation.pending:
                 log.warning("the worker did not stop in time and is killed")
                 self._reason = CANCELLED
-                process.kill()
+                self._kill(process)
 
         self.request("cancel", {}, lambda _answer: None, lambda error: log.info(error.text()))
         qt.QTimer.singleShot(CANCEL_GRACE_MS, insist)
@@ -86,23 +101,52 @@ class WorkerClient:
         if process is not None and process.state() != qt.QProcess.NotRunning:
             process.closeWriteChannel()
             if not process.waitForFinished(LAST_WAIT_MS):
-                process.kill()
+                self._kill(process)
                 process.waitForFinished(LAST_WAIT_MS)
         self._removeFolder()
 
     def _start(self) -> None:
         program, arguments = self._installation.worker_command()
-        environment = qt.QProcessEnvironment.systemEnvironment()
-        for name, value in self._installation.worker_environment(self.privateFolder()).items():
+        folder = self.privateFolder()
+        # Slicer's own variables would lead another Python astray.
+        environment = (
+            slicer.app.startupEnvironment()
+            if self._installation.has_own_python
+            else qt.QProcessEnvironment.systemEnvironment()
+        )
+        for name, value in self._installation.worker_environment(folder).items():
             environment.insert(name, value)
         self._reason = DIED
+        self._workerPid = 0
+        self._logBuffer = b""
         self._process = qt.QProcess()
         self._process.setProcessEnvironment(environment)
+        self._process.setWorkingDirectory(str(folder))
         self._process.connect("readyReadStandardOutput()", self._onOutput)
         self._process.connect("readyReadStandardError()", self._onLog)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         self._process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
         self._process.start(program, arguments)
+
+    def _greet(self) -> bytes:
+        """The line that asks the worker who it is: behind a launcher, as PythonSlicer is, the process is another."""
+
+        def remember(answer: dict[str, Any]) -> None:
+            self._workerPid = int(answer.get("pid", 0))
+
+        return self._conversation.request("hello", {}, remember, lambda error: log.info(error.text()))
+
+    def _kill(self, process: Any) -> None:
+        """End the process at once, and the worker itself, which outlives its launcher."""
+        pid, self._workerPid = self._workerPid, 0
+        if pid and pid != int(process.processId()):
+            if sys.platform == "win32":
+                command = ["taskkill", "/F", "/T", "/PID", str(pid)]
+                subprocess.run(command, capture_output=True, check=False, creationflags=subprocess.CREATE_NO_WINDOW)
+            else:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        process.kill()
 
     def _onOutput(self) -> None:
         if self._process is not None:
@@ -110,7 +154,10 @@ class WorkerClient:
 
     def _onLog(self) -> None:
         if self._process is not None:
-            log.info("%s", bytes(self._process.readAllStandardError().data()).decode(errors="replace").rstrip())
+            self._logBuffer += bytes(self._process.readAllStandardError().data())
+            *lines, self._logBuffer = self._logBuffer.split(b"\n")
+            for line in lines:
+                log.info("%s", line.decode(errors="replace").rstrip())
 
     def _onFinished(self, exitCode: int, exitStatus: Any) -> None:
         self._onOutput()
@@ -140,5 +187,5 @@ class WorkerClient:
 
     def _removeFolder(self) -> None:
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None

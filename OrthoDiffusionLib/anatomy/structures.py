@@ -22,8 +22,9 @@ class Code(BaseModel):
 class Terminology(BaseModel):
     """The DICOM segmentation property of a structure: category, type and type modifier.
 
-    The codes are those of DICOM PS3.16 as the desktop's own terminology files spell them; a knee ligament
-    is "Ligament" with the modifier that names it, because those files hold no code of its own.
+    Categories and types are those of Slicer's own lists (SegmentationCategoryTypeModifier-*.json), which have no tibia
+    and no talus: those take their SNOMED CT codes. The lists have no code for each ligament, meniscus or tendon either:
+    such a structure is of the general type, under "Tissue" as there, with a modifier that tells which.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -32,6 +32,10 @@ class Application(stand_in(QtWidgets.QApplication)):  # type: ignore[misc]
         """Slicer was started to test."""
         return True
 
+    def startupEnvironment(self) -> Any:
+        """The variables that the program was started with."""
+        return QtCore.QProcessEnvironment.systemEnvironment()
+
     def coreIOManager(self) -> Any:
         """Reads files."""
         return SimpleNamespace(fileType=lambda path: "VolumeFile", loadNodes=_load_nodes)

@@ -103,6 +103,16 @@ def test_missing_packages_are_a_sentence(panel: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(slicer.packaging, "pip_ensure", no_network)
     panel.ui.segmentButton.click()
     assert "could not be installed. Check the network connection" in panel.ui.statusLabel.text
+
+    def second_click(*_arguments: Any, **_options: Any) -> None:
+        assert not panel.ui.segmentButton.enabled
+        assert not panel.ui.cancelButton.enabled
+        slicer.mrmlScene.Clear()
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", second_click)
+    panel.ui.segmentButton.click()
+    assert "Not installed: no-such-package>=1" in panel.ui.statusLabel.text
+    panel.ui.sagittalSelector.setCurrentNode(some_volume())
     monkeypatch.setattr(environment, "TORCH", "no-such-torch>=1")
     panel.ui.segmentButton.click()
     assert "Install the PyTorch extension" in panel.ui.statusLabel.text

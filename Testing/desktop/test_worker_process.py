@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -91,6 +92,39 @@ def test_cancel_of_a_worker_that_does_not_listen(
     assert "was cancelled" in panel.ui.statusLabel.text
     assert gone(pid)
     assert files_left(private_places) == []
+
+
+def test_a_stuck_worker_behind_a_launcher_is_killed_too(
+    panel: Any, use_worker: Any, wait: Any, monkeypatch: pytest.MonkeyPatch, private_places: Path
+) -> None:
+    """As PythonSlicer is one: the process that Qt can kill is not the worker."""
+    monkeypatch.setattr("OrthoDiffusionSlicer.worker_client.CANCEL_GRACE_MS", 100)
+    worker = shlex.join([sys.executable, *SLOW])
+    use_worker(("-c", f"exec 3<&0; {worker} <&3 & wait"), "/bin/sh")
+    panel.ui.sagittalSelector.setCurrentNode(
+        add_volume(slicer.mrmlScene, "some", np.zeros((4, 4, 4), np.int16), np.eye(4))
+    )
+    panel.ui.segmentButton.click()
+    wait(lambda: panel.ui.statusLabel.text == "Wärten")
+    launcher, pid = panel.logic.worker.pid, panel.logic.worker._workerPid
+    assert pid not in (0, launcher)
+    os.kill(pid, signal.SIGSTOP)
+    panel.ui.cancelButton.click()
+    wait(lambda: panel.ui.segmentButton.enabled, 5)
+    assert "was cancelled" in panel.ui.statusLabel.text
+    wait(lambda: gone(launcher) and gone(pid), 5)
+    assert files_left(private_places) == []
+
+
+def test_a_result_that_cannot_be_shown_leaves_a_working_panel(running: Any) -> None:
+    job = running.logic.job
+    job.output.mkdir()
+    (job.output / "result.json").write_text('{"segmentation": null, "findings": [{}]}')
+    running.logic._finish(running._onDone, running._onError)
+    assert "could not be shown" in running.ui.statusLabel.text
+    assert running.ui.segmentButton.enabled
+    assert running.logic.job is None
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
 
 
 def test_killed_in_the_middle(running: Any, wait: Any, private_places: Path) -> None:
