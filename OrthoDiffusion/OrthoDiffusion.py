@@ -14,7 +14,7 @@ from OrthoDiffusionSlicer.environment import find_installation, install_requirem
 from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
 from OrthoDiffusionSlicer.protocol import WorkerError
-from OrthoDiffusionSlicer.scene import SceneResult
+from OrthoDiffusionSlicer.scene import SceneResult, show_in_views
 from OrthoDiffusionSlicer.study_runner import StudyRunner
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -207,6 +207,8 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         for plane, node in volumes.items():
             setattr(self._parameterNode, f"{plane}Volume", node)
+        show_in_views(slicer.mrmlScene, volumes)
+        slicer.app.applicationLogic().FitSliceToAll(False, False)
 
     def _run(self, segment: bool) -> None:
         volumes, bundle = chosen_volumes(self._parameterNode), self._parameterNode.bundle

@@ -85,6 +85,25 @@ def check_volume(node: Any) -> None:
         )
 
 
+def show_in_views(scene: Any, volumes: Mapping[str, Any]) -> None:
+    """Show each series in the slice views of its own plane, turned to its slices; other views stay as they are.
+
+    Args:
+        scene: vtkMRMLScene.
+        volumes: volume node of each plane: `sagittal`, `coronal`, `axial`.
+    """
+    layers = {node.GetLayoutName(): node for node in _nodes(scene, "vtkMRMLSliceCompositeNode")}
+    for view in _nodes(scene, "vtkMRMLSliceNode"):
+        volume, layer = volumes.get(view.GetOrientation().lower()), layers.get(view.GetLayoutName())
+        if volume is not None and layer is not None:
+            layer.SetBackgroundVolumeID(volume.GetID())
+            view.RotateToVolumePlane(volume)
+
+
+def _nodes(scene: Any, kind: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
+
+
 def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneResult:
     """Add a result: one new segmentation and one new table; nothing that is in the scene is changed.
 

@@ -36,6 +36,12 @@ class Application(stand_in(QtWidgets.QApplication)):  # type: ignore[misc]
         """The variables that the program was started with."""
         return QtCore.QProcessEnvironment.systemEnvironment()
 
+    def applicationLogic(self) -> Any:
+        """Slicer's own, for the scene of the moment."""
+        logic = slicer.vtkMRMLApplicationLogic()
+        logic.SetMRMLScene(slicer.mrmlScene)
+        return logic
+
     def coreIOManager(self) -> Any:
         """Reads files."""
         return SimpleNamespace(fileType=lambda path: "VolumeFile", loadNodes=_load_nodes)

@@ -18,7 +18,7 @@ from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 slicer = pytest.importorskip("slicer", reason="needs the wheel slicer-core")
 
 from OrthoDiffusionSlicer.job import Job  # noqa: E402
-from OrthoDiffusionSlicer.scene import add_result, add_volume, volume_array  # noqa: E402
+from OrthoDiffusionSlicer.scene import add_result, add_volume, show_in_views, volume_array  # noqa: E402
 
 KNEE = load_joint("knee")
 
@@ -31,6 +31,28 @@ def oblique() -> tuple[np.ndarray, np.ndarray]:
     affine[:3, :3] = np.array([[0, 0, 1], [-cos, sin, 0], [sin, cos, 0]]) @ np.diag([0.6, 0.7, 3.7])
     affine[:3, 3] = [-12.5, 40.25, 7]
     return array, affine
+
+
+def test_each_series_is_shown_in_the_views_of_its_plane() -> None:
+    scene = slicer.vtkMRMLScene()
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    array, affine = oblique()
+    sagittal, earlier = (add_volume(scene, name, array, affine) for name in ("sagittal", "earlier"))
+    layers, views = {}, {}
+    for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal")):
+        views[name] = scene.AddNewNodeByClass("vtkMRMLSliceNode")
+        views[name].SetLayoutName(name)
+        views[name].SetOrientation(orientation)
+        layers[name] = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+        layers[name].SetLayoutName(name)
+        layers[name].SetBackgroundVolumeID(earlier.GetID())
+    show_in_views(scene, {"sagittal": sagittal})
+    assert layers["Yellow"].GetBackgroundVolumeID() == sagittal.GetID()
+    assert layers["Red"].GetBackgroundVolumeID() == earlier.GetID()
+    matrix = views["Yellow"].GetSliceToRAS()
+    normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+    across = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
+    assert abs(normal @ across) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.fixture
