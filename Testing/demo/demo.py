@@ -45,7 +45,7 @@ def main() -> int:
     volumes = {record.plane.value: read_series(STUDY / f"{record.plane.value}.nii.gz")[0] for record in result.series}
     _save_scene(output, volumes)
     _draw(output, result, volumes)
-    _draw_surfaces(output)
+    _draw_surfaces(output, result.notice)
     _report(output, result, time.monotonic() - began)
     return 0
 
@@ -85,9 +85,9 @@ def _draw(output: Path, result: Result, volumes: dict[str, Volume]) -> None:
     findings_figure(result).savefig(output / "findings.png", dpi=110)
 
 
-def _draw_surfaces(output: Path) -> None:
+def _draw_surfaces(output: Path, notice: str) -> None:
     view = [sys.executable, str(Path(__file__).with_name("surface_view.py"))]
-    files = [str(output / "segmentation.seg.nrrd"), str(output / "surfaces.png")]
+    files = [str(output / "segmentation.seg.nrrd"), str(output / "surfaces.png"), notice]
     try:
         done = subprocess.run([*view, *files], capture_output=True, timeout=SURFACE_SECONDS, check=False)
     except subprocess.TimeoutExpired:

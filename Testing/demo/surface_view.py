@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-PIXELS = 700
+PIXELS, BAND = 700, 48
+"""Height of the views, and of the band over them."""
 BACKGROUND = (0.063, 0.078, 0.094)
 VIEWS = {"from the front": (0, 1, 0), "from the right": (1, 0, 0), "from behind": (0, -1, 0)}
 """Where the camera stands, as a direction in RAS from the middle of the knee."""
-BONES = {"Femur", "Tibia", "Fibula", "Patella"}
-BONE_OPACITY = 0.55
+OPACITY = {"Patella": 0.5}
+"""It hides the joint from the front."""
+NOTICE_COLOR = (0.95, 0.46, 0.36)
 
 
 def main() -> None:
@@ -23,12 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("segmentation", type=Path)
     parser.add_argument("picture", type=Path)
+    parser.add_argument("notice", help="that stands wherever the result is shown")
     arguments = parser.parse_args()
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     actors = _surfaces(arguments.segmentation)
     if not actors:
         raise SystemExit("there is no structure to draw")
-    _draw(actors, arguments.picture)
+    _draw(actors, arguments.picture, arguments.notice)
 
 
 def _surfaces(path: Path) -> list[Any]:
@@ -58,34 +61,30 @@ def _surfaces(path: Path) -> list[Any]:
         actor = vtk.vtkActor()
         actor.SetMapper(mapper)
         actor.GetProperty().SetColor(segment.GetColor())
-        actor.GetProperty().SetOpacity(BONE_OPACITY if segment.GetName() in BONES else 1.0)
+        actor.GetProperty().SetOpacity(OPACITY.get(segment.GetName(), 1.0))
         actors.append(actor)
     return actors
 
 
-def _draw(actors: list[Any], picture: Path) -> None:
+def _draw(actors: list[Any], picture: Path, notice: str) -> None:
     import vtk
 
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(True)
-    window.SetSize(PIXELS * len(VIEWS), PIXELS)
+    window.SetSize(PIXELS * len(VIEWS), PIXELS + BAND)
     # What depth peeling asks for.
     window.SetAlphaBitPlanes(True)
     window.SetMultiSamples(0)
     for index, (name, direction) in enumerate(VIEWS.items()):
         renderer = vtk.vtkRenderer()
-        renderer.SetViewport(index / len(VIEWS), 0, (index + 1) / len(VIEWS), 1)
+        renderer.SetViewport(index / len(VIEWS), 0, (index + 1) / len(VIEWS), PIXELS / (PIXELS + BAND))
         renderer.SetBackground(BACKGROUND)
         renderer.SetUseDepthPeeling(True)
         renderer.SetMaximumNumberOfPeels(16)
         renderer.SetUseFXAA(True)
         for actor in actors:
             renderer.AddActor(actor)
-        title = vtk.vtkTextActor()
-        title.SetInput(name)
-        title.GetTextProperty().SetFontSize(22)
-        title.SetPosition(16, 14)
-        renderer.AddViewProp(title)
+        renderer.AddViewProp(_text(name, 22, (1, 1, 1), (16, 14)))
         window.AddRenderer(renderer)
         renderer.ResetCamera()
         camera = renderer.GetActiveCamera()
@@ -95,6 +94,11 @@ def _draw(actors: list[Any], picture: Path) -> None:
         camera.SetParallelProjection(True)
         renderer.ResetCamera()
         camera.Zoom(1.25)
+    band = vtk.vtkRenderer()
+    band.SetViewport(0, PIXELS / (PIXELS + BAND), 1, 1)
+    band.SetBackground(BACKGROUND)
+    band.AddViewProp(_text(notice, 22, NOTICE_COLOR, (16, 12)))
+    window.AddRenderer(band)
     window.Render()
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)
@@ -103,6 +107,17 @@ def _draw(actors: list[Any], picture: Path) -> None:
     writer.SetFileName(str(picture))
     writer.SetInputConnection(grab.GetOutputPort())
     writer.Write()
+
+
+def _text(content: str, size: int, color: tuple[float, float, float], position: tuple[int, int]) -> Any:
+    import vtk
+
+    actor = vtk.vtkTextActor()
+    actor.SetInput(content)
+    actor.GetTextProperty().SetFontSize(size)
+    actor.GetTextProperty().SetColor(color)
+    actor.SetPosition(position)
+    return actor
 
 
 if __name__ == "__main__":
