@@ -218,14 +218,13 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._hideResult()
         if not self._install():
             return
-        self.ui.cancelButton.enabled = True
-        self._showProgress(0.0, _("Starting; the first time takes longer"))
-        self.ui.progressBar.visible = True
-        present = {plane: node for plane, node in volumes.items() if slicer.mrmlScene.IsNodePresent(node)}
-        if present != volumes:
+        if not all(slicer.mrmlScene.IsNodePresent(node) for node in volumes.values()):
             self._endRun()
             self._showStatus(_("The scene was closed, so nothing was run."))
             return
+        self.ui.cancelButton.enabled = True
+        self._showProgress(0.0, _("Starting; the first time takes longer"))
+        self.ui.progressBar.visible = True
         self.logic.run(volumes, bundle, segment=segment, diagnose=True, onDone=self._onDone, onError=self._onError)
 
     def _install(self) -> bool:
