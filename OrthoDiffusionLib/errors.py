@@ -27,6 +27,7 @@ class ErrorKind(Enum):
     MIXED_ORIENTATIONS = ("mixed-orientations", 25)
     NOTHING_TO_DO = ("nothing-to-do", 26)
     EMPTY_STUDY = ("empty-study", 27)
+    BAD_LABEL_MAP = ("bad-label-map", 28)
     BUNDLE_NOT_FOUND = ("bundle-not-found", 30)
     BUNDLE_WRONG_HASH = ("bundle-wrong-hash", 31)
     BUNDLE_UNKNOWN_SCHEMA = ("bundle-unknown-schema", 32)

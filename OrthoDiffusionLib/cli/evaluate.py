@@ -9,21 +9,32 @@ from rich.progress import Progress
 from rich.table import Table
 
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def evaluate(
     bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Bundle to evaluate.")] = None,  # noqa: UP045
     studies: Annotated[int, typer.Option(help="How many phantoms.", min=2)] = 50,
     seed: Annotated[int, typer.Option(help="Of the first phantom; training used 1000 to 5999.", min=0)] = 90000,
+    centre: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Measure segmentation and diagnosis on phantoms, with 95 % bootstrap intervals."""
     with reported(as_json):
         from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
+        from OrthoDiffusionLib.phantom import CENTRES, HELD_OUT
+
+        if centre is not None and centre not in CENTRES:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, f"There is no centre {centre}.", f"Choose one of {', '.join(CENTRES)}."
+            )
 
         with Progress(console=err, disable=as_json, transient=True) as bar:
             task = bar.add_task("Evaluating", total=studies)
-            evaluation = evaluate_on_phantoms(bundle, studies, seed, lambda: bar.advance(task))
+            evaluation = evaluate_on_phantoms(bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task))
         if as_json:
             print_json(evaluation.to_json_dict())
             return

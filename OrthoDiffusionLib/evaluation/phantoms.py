@@ -37,6 +37,7 @@ class Evaluation:
         bundle: name and version.
         studies: how many phantoms.
         seed: of the first.
+        centre: where they were scanned.
         dice: for each plane and structure, the mean over the studies that show it.
         auroc: of each finding.
         ece: expected calibration error over all findings.
@@ -48,6 +49,7 @@ class Evaluation:
     bundle: str
     studies: int
     seed: int
+    centre: str
     dice: Mapping[str, Mapping[str, float]]
     auroc: Mapping[str, float]
     ece: float
@@ -61,6 +63,7 @@ class Evaluation:
             "bundle": self.bundle,
             "studies": self.studies,
             "seed": self.seed,
+            "centre": self.centre,
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "mean_dice": self.mean_dice,
@@ -84,18 +87,22 @@ class Evaluation:
     def conditions(self) -> str:
         """One sentence on how the figures came about."""
         return (
-            f"{self.bundle} on {self.studies} phantoms from seed {self.seed}, {date.today().isoformat()},"
-            f" {platform.machine()} with {os.cpu_count()} processors. Phantoms are not patients."
+            f"{self.bundle} on {self.studies} phantoms from seed {self.seed} at {self.centre},"
+            f" {date.today().isoformat()}, {platform.machine()} with {os.cpu_count()} processors."
+            " Phantoms are not patients."
         )
 
 
-def evaluate_on_phantoms(bundle: str | None, studies: int, seed: int, advance: Callable[[], None]) -> Evaluation:
+def evaluate_on_phantoms(
+    bundle: str | None, studies: int, seed: int, centre: str, advance: Callable[[], None]
+) -> Evaluation:
     """Run a bundle on phantoms and measure it.
 
     Args:
         bundle: name, folder, or None for the default.
         studies: how many phantoms.
         seed: of the first; the others follow.
+        centre: where they are scanned, a key of `CENTRES`.
         advance: called after each study.
 
     Raises:
@@ -109,7 +116,7 @@ def evaluate_on_phantoms(bundle: str | None, studies: int, seed: int, advance: C
     for number in range(seed, seed + studies):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            truth = _run_phantom(engine, bundle, number, folder)
+            truth = _run_phantom(engine, bundle, number, centre, folder)
             result = read_result(folder / "result")
             overlaps.append(_overlaps(folder, structures))
         by_key = {record.key: record.probability for record in result.findings}
@@ -120,13 +127,13 @@ def evaluate_on_phantoms(bundle: str | None, studies: int, seed: int, advance: C
     table = np.array([[[row[plane, key] for key in structures] for plane in planes] for row in overlaps])
     findings = [finding.key for finding in manifest.findings]
     return _summary(
-        f"{manifest.name} {manifest.version}", seed, planes, list(structures), findings, table,
+        f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
     )  # fmt: skip
 
 
-def _run_phantom(engine: Engine, bundle: str | None, seed: int, folder: Path) -> dict[str, float]:
-    write_study(make_study(seed), folder)
+def _run_phantom(engine: Engine, bundle: str | None, seed: int, centre: str, folder: Path) -> dict[str, float]:
+    write_study(make_study(seed, centre=centre), folder)
     series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
     engine.run(StudyRequest(output=folder / "result", series=series, bundle=bundle), Unwatched())
     findings: dict[str, float] = json.loads((folder / "truth" / "truth.json").read_text())["findings"]
@@ -148,6 +155,7 @@ def _overlaps(folder: Path, structures: Mapping[str, int]) -> dict[tuple[str, st
 def _summary(
     bundle: str,
     seed: int,
+    centre: str,
     planes: list[str],
     structures: list[str],
     findings: list[str],
@@ -195,6 +203,7 @@ def _summary(
         bundle=bundle,
         studies=count,
         seed=seed,
+        centre=centre,
         dice={plane: {s: values[f"dice/{plane}/{s}"] for s in structures} for plane in planes},
         auroc={finding: values[f"auroc/{finding}"] for finding in findings},
         ece=values["ece"],

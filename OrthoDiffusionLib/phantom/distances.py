@@ -10,12 +10,36 @@ Points = tuple[Field, Field, Field]
 Vector = tuple[float, float, float]
 
 
-def ellipsoid(points: Points, centre: Vector, radii: Vector) -> Field:
-    """Distance to an ellipsoid; exact on its surface, a first-order estimate elsewhere."""
-    scaled = [(p - c) / r for p, c, r in zip(points, centre, radii, strict=True)]
-    level = np.sqrt(sum(s * s for s in scaled))
-    slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True)))
-    distance: Field = (level * (level - 1) / np.maximum(slope, 1e-6)).astype(np.float32)
+def ellipsoid(points: Points, centre: Vector, radii: Vector, exponent: float = 2.0) -> Field:
+    """Distance to an ellipsoid, or with a higher exponent to a box-like superellipsoid; first order off its surface."""
+    scaled = [np.abs(p - c) / r for p, c, r in zip(points, centre, radii, strict=True)]
+    return _first_order(scaled, radii, exponent)
+
+
+def loft(points: Points, sections: npt.ArrayLike, exponent: float = 2.0) -> Field:
+    """Distance to a body of (super)elliptic sections along z, open at both ends.
+
+    Args:
+        points: where.
+        sections: rows of z, centre x, centre y, half width along x and half depth along y, in mm, z rising; between
+            rows everything is interpolated linearly, beyond the ends it is held.
+        exponent: 2 for ellipses, more for rounder boxes.
+    """
+    table = np.asarray(sections, float)
+    x, y, z = points
+    cx, cy, a, b = (np.interp(z, table[:, 0], table[:, column]).astype(np.float32) for column in range(1, 5))
+    return _first_order([np.abs(x - cx) / a, np.abs(y - cy) / b], (a, b), exponent)
+
+
+def _first_order(scaled: list[Field], radii: tuple[float | Field, ...], exponent: float) -> Field:
+    if exponent == 2:
+        level = np.sqrt(sum(s * s for s in scaled))
+        slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True))) / np.maximum(level, 1e-6)
+    else:
+        level = np.maximum(sum(s**exponent for s in scaled), 1e-12) ** (1 / exponent)
+        parts = ((s / level) ** (exponent - 1) / r for s, r in zip(scaled, radii, strict=True))
+        slope = np.sqrt(sum(part * part for part in parts))
+    distance: Field = ((level - 1) / np.maximum(slope, 1e-3)).astype(np.float32)
     return distance
 
 
@@ -27,10 +51,10 @@ def capsule(points: Points, start: Vector, end: Vector, radius: float) -> Field:
 
 def segment(points: Points, start: Vector, end: Vector) -> tuple[Field, Field]:
     """Distance to a line segment, and where along it (0 to 1) the nearest point lies."""
-    axis = np.subtract(end, start)
-    along = sum((p - s) * a for p, s, a in zip(points, start, axis, strict=True)) / float(axis @ axis)
+    axis = np.subtract(end, start).astype(np.float32)
+    along = sum((p - np.float32(s)) * a for p, s, a in zip(points, start, axis, strict=True)) / np.float32(axis @ axis)
     along = np.clip(along, 0, 1).astype(np.float32)
-    squares = sum((p - s - along * a) ** 2 for p, s, a in zip(points, start, axis, strict=True))
+    squares = sum((p - np.float32(s) - along * a) ** 2 for p, s, a in zip(points, start, axis, strict=True))
     return np.sqrt(squares).astype(np.float32), along
 
 
@@ -42,7 +66,7 @@ def curve(points: Points, path: npt.NDArray[np.float64], stretch: Vector = (1, 1
         path: (n, 3), mm.
         stretch: divides the axes first, which turns a round cord into a flat band; distances shrink alike.
     """
-    points = tuple((p / s).astype(np.float32) for p, s in zip(points, stretch, strict=True))  # type: ignore[assignment]
+    points = tuple((p / np.float32(s)).astype(np.float32) for p, s in zip(points, stretch, strict=True))  # type: ignore[assignment]
     path = path / np.asarray(stretch)
     nearest = np.full(np.broadcast_shapes(*(p.shape for p in points)), np.inf, np.float32)
     position = np.zeros_like(nearest)
@@ -69,6 +93,22 @@ def union(first: Field, second: Field, blend: float = 0.0) -> Field:
     return smooth
 
 
+def intersection(first: Field, second: Field, blend: float = 0.0) -> Field:
+    """What two bodies share, its edge rounded over `blend` mm."""
+    return -union(-first, -second, blend)
+
+
 def difference(body: Field, removed: Field, blend: float = 0.0) -> Field:
     """A body without another one."""
     return -union(-body, removed, blend)
+
+
+def turned(points: Points, axis: int, degrees: float, pivot: Vector) -> Points:
+    """Points turned about an axis (0 x, 1 y, 2 z) through a pivot, by the right-hand rule."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    cos, sin = np.float32(np.cos(np.radians(degrees))), np.float32(np.sin(np.radians(degrees)))
+    moved = list(points)
+    p, q = points[first] - np.float32(pivot[first]), points[second] - np.float32(pivot[second])
+    moved[first] = cos * p - sin * q + np.float32(pivot[first])
+    moved[second] = sin * p + cos * q + np.float32(pivot[second])
+    return moved[0], moved[1], moved[2]

@@ -32,7 +32,7 @@ BALANCED_RATES = Rates(
 )
 """Every finding common enough to be learned and measured on a few hundred phantoms; not how patients are."""
 
-MILDEST = 0.4
+MILDEST = 0.3
 """Least severity drawn: signs of a lesser one are under the resolution of a 128 x 128 network window."""
 
 

@@ -1,4 +1,4 @@
-"""A knee painted from its shape and its findings: background, bones, cartilage, menisci, ligaments, fluid."""
+"""A knee painted from its shape and its findings: soft tissue, fluid, bones, cartilage, menisci, ligaments, bruises."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ import numpy as np
 
 from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.phantom import knee_bones as bones
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Slices
-from OrthoDiffusionLib.phantom.distances import Field, Points, ellipsoid
-from OrthoDiffusionLib.phantom.knee_background import paint_background
+from OrthoDiffusionLib.phantom import knee_cartilage as cartilage
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
+from OrthoDiffusionLib.phantom.knee_fluid import paint_capsule, paint_fluid
+from OrthoDiffusionLib.phantom.knee_injuries import paint_bruises
 from OrthoDiffusionLib.phantom.knee_ligaments import paint_ligaments
 from OrthoDiffusionLib.phantom.knee_menisci import paint_menisci
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.knee_soft_tissue import paint_soft_tissue
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
-CORTEX = 1.4
-"""Thickness of the cortical rim in mm; 1 to 2 at the metaphysis."""
+LOW = (-84.0, -86.4, -98.4)
+HIGH = (84.0, 81.6, 102.0)
+
+CORTEX = {"femur": 1.3, "tibia": 1.3, "fibula": 1.0, "patella": 1.2}
+"""Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis."""
+
+SHAFT_CORTEX = 4.5
+"""Thickness in mm that the rim of the femur's and tibia's shafts reaches 90 mm from the joint; 4 to 7 further away."""
+
+SOFT = (
+    Tissue.FAT,
+    Tissue.FLUID,
+    Tissue.MUSCLE,
+    Tissue.SEPTUM,
+    Tissue.SYNOVIUM,
+    Tissue.TENDON,
+    Tissue.VESSEL,
+    Tissue.NERVE,
+)
 
 
 def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.random.Generator) -> AnatomyCanvas:
@@ -27,96 +47,93 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     Args:
         shape: of the healthy knee.
         findings: severity 0 to 1 of each finding.
-        generator: where within its range a lesion lies.
+        generator: what is neither shape nor finding: where a lesion lies, vessels, muscles, texture.
     """
     joint = load_joint("knee")
     shape = _dislocated(shape, findings["PD"])
-    canvas = AnatomyCanvas()
-    paint_background(canvas, shape, findings["EFFU"])
-    _paint_bones(canvas, shape, joint)
-    paint_menisci(canvas, shape, joint, findings, generator)
-    paint_ligaments(canvas, shape, joint, findings, generator)
-    _paint_bruises(canvas, shape, findings)
+    canvas = AnatomyCanvas(LOW, HIGH, shape.describe, shape.scale)
+    surroundings, lesions = (np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=2))
+    fields = _bone_fields(canvas, shape)
+    every_bone = np.minimum.reduce([field for _, field in fields.values()])
+    paint_soft_tissue(canvas, shape, every_bone, surroundings)
+    around = canvas.region((-58, -50, -40), (58, 66, 100))
+    paint_capsule(canvas, around.part(every_bone), around)
+    paint_fluid(canvas, shape, findings["EFFU"], around.part(every_bone), around)
+    for key, (region, field) in fields.items():
+        _paint_bone(canvas, region, region.part(field), key, joint.structure(key).label)
+    _paint_cartilage(canvas, shape, fields, joint, surroundings)
+    paint_menisci(canvas, shape, joint, findings, lesions)
+    paint_ligaments(canvas, shape, joint, findings, {key: field for key, (_, field) in fields.items()}, lesions)
+    paint_bruises(canvas, shape, findings, lesions)
     return canvas
 
 
 def _dislocated(shape: KneeShape, severity: float) -> KneeShape:
+    """The patella lateral by over half its width and tilted over 20 degrees, the trochlea shallow."""
     if severity == 0:
         return shape
     return replace(
         shape,
-        patella_shift=shape.patella_shift + 10 + 12 * severity,
-        patella_tilt=shape.patella_tilt + 14 + 16 * severity,
+        patella_shift=shape.patella_shift + 8 + 16 * severity,
+        patella_tilt=shape.patella_tilt + 12 + 18 * severity,
+        groove_depth=shape.groove_depth - 2.5,
     )
 
 
-def _paint_bones(canvas: AnatomyCanvas, shape: KneeShape, joint: Joint) -> None:
-    cartilage = joint.structure("cartilage").label
-
-    box, points = canvas.box((-58, -52, -2), (58, 50, 94))
-    femoral = bones.in_femur(bones.scaled(points, shape), shape)
-    distance = bones.femur(femoral, shape)
-    _, y, z = femoral
-    # Cartilage covers what meets tibia and patella: below and behind the epicondyles, and the trochlea in front.
-    load_bearing = (z < 26) & (y > -34) | (y > 14) & (z < 48)
-    layer = (distance > 0) & (distance < shape.femoral_cartilage / shape.scale) & load_bearing
-    canvas.paint(box, layer & ~_in_notch(femoral, shape), Tissue.CARTILAGE, cartilage)
-    _paint_bone(canvas, box, distance, joint.structure("femur").label)
-
-    box, points = canvas.box((-58, -48, -84), (58, 46, 16))
-    tibial = bones.scaled(points, shape)
-    distance = bones.tibia(tibial, shape)
-    x, y, z = tibial
-    plateaus = (((np.abs(x) - 20) / 16) ** 2 + ((y + 4) / 21) ** 2) < 1
-    layer = (distance > 0) & (distance < shape.tibial_cartilage / shape.scale) & plateaus & (z > -8)
-    canvas.paint(box, layer & canvas.free(box), Tissue.CARTILAGE, cartilage)
-    _paint_bone(canvas, box, distance, joint.structure("tibia").label)
-
-    box, points = canvas.box((18, -52, -84), (62, 4, 4))
-    _paint_bone(canvas, box, bones.fibula(bones.scaled(points, shape), shape), joint.structure("fibula").label)
-
-    box, points = canvas.box((-46, 12, -8), (62, 76, 80))
-    patellar = bones.in_patella(bones.scaled(points, shape), shape)
-    distance = bones.patella(patellar, shape)
-    x, y, z = patellar
-    layer = (distance > 0) & (distance < shape.patellar_cartilage / shape.scale)
-    layer &= (y < 0) & (np.abs(x) < 18) & (z > -12) & (z < 15)
-    canvas.paint(box, layer & canvas.free(box), Tissue.CARTILAGE, cartilage)
-    _paint_bone(canvas, box, distance, joint.structure("patella").label)
-
-
-def _in_notch(points: Points, shape: KneeShape) -> Mask:
-    x, y, z = points
-    return (np.abs(x) < 0.5 * shape.notch_width + 1) & (y < 6) & (z > 8)
-
-
-def _paint_bone(canvas: AnatomyCanvas, box: Slices, distance: Field, label: int) -> None:
-    inside = (distance < 0) & canvas.free(box)
-    canvas.paint(box, inside, Tissue.CORTEX, label)
-    canvas.paint(box, inside & (distance < -CORTEX), Tissue.MARROW)
-
-
-def _paint_bruises(canvas: AnatomyCanvas, shape: KneeShape, findings: Mapping[str, float]) -> None:
-    """Marrow oedema where each injury's bones met (pivot shift, dashboard, patella against the lateral condyle)."""
-    scale = shape.scale
-    spots = {
-        "ACL": [((22.0, 10.0, 14.0), 10.0), ((22.0, -20.0, -8.0), 9.0)],
-        "PCL": [((4.0, 16.0, -12.0), 10.0)],
-        "PD": [((30.0, 14.0, 26.0), 11.0)],
+def _bone_fields(canvas: AnatomyCanvas, shape: KneeShape) -> dict[str, tuple[Region, Field]]:
+    """For each bone its region, and its signed distance over the whole lattice."""
+    femoral = canvas.region((-48, -50, -8), (48, 56, 130))
+    tibial = canvas.region((-46, -44, -130), (46, 46, 18))
+    fibular = canvas.region((16, -40, -130), (52, 4, -8))
+    patellar = canvas.region((-40, 20, -2), (60, 80, 76))
+    distances = {
+        "femur": (femoral, bones.femur(bones.in_femur(femoral.points, shape), shape)),
+        "tibia": (tibial, bones.tibia(tibial.points, shape)),
+        "fibula": (fibular, bones.fibula(fibular.points, shape)),
+        "patella": (patellar, bones.patella(bones.in_patella(patellar.points, shape), shape)),
     }
-    for key, places in spots.items():
-        severity = findings[key]
-        for centre, radius in places if severity else ():
-            _paint_bruise(canvas, tuple(scale * c for c in centre), scale * radius * (0.6 + 0.5 * severity))
-    if findings["PD"]:
-        box, points = canvas.box((-46, 12, -8), (62, 76, 80))
-        x, _, _ = bones.in_patella(bones.scaled(points, shape), shape)
-        medial = (x < -4) & (canvas.labels[box] == load_joint("knee").structure("patella").label)
-        canvas.paint(box, medial & canvas.is_any(box, Tissue.MARROW), Tissue.OEDEMA)
+    if shape.osteophytes:
+        distances["femur"] = (femoral, _with_osteophytes(femoral, distances["femur"][1], shape, 7.0))
+        distances["tibia"] = (tibial, _with_osteophytes(tibial, distances["tibia"][1], shape, -3.0))
+    return {key: (region, canvas.field(region, distance)) for key, (region, distance) in distances.items()}
 
 
-def _paint_bruise(canvas: AnatomyCanvas, centre: tuple[float, ...], radius: float) -> None:
-    x, y, z = centre
-    box, points = canvas.box((x - radius, y - radius, z - radius), (x + radius, y + radius, z + radius))
-    inside = ellipsoid(points, (x, y, z), (radius, radius, radius)) < 0
-    canvas.paint(box, inside & canvas.is_any(box, Tissue.MARROW), Tissue.OEDEMA)
+def _with_osteophytes(region: Region, distance: Field, shape: KneeShape, height: float) -> Field:
+    size = shape.osteophytes / shape.scale
+    for side, y in ((-1, 4.0), (-1, -12.0), (1, 2.0)):
+        spur = ellipsoid(region.points, (side * 38.5, y, height), (1.5 + size, 5 + size, 1.5 + 0.6 * size))
+        distance = union(distance, spur, 3)
+    return distance
+
+
+def _paint_bone(canvas: AnatomyCanvas, region: Region, distance: Field, key: str, label: int) -> None:
+    fine = region.fine(distance * canvas.scale)
+    inside = (fine < 0) & ~canvas.labelled(region)
+    canvas.paint(region, inside, Tissue.CORTEX, label)
+    z = region.points[2]
+    shaft = (
+        np.clip((np.abs(z - (10 if key == "femur" else 0)) - 35) / 55, 0, 1.3) if key in ("femur", "tibia") else 0 * z
+    )
+    rim = CORTEX[key] + (SHAFT_CORTEX - CORTEX[key]) * shaft
+    canvas.paint(region, inside & (fine < -region.fine(rim.astype(np.float32))), Tissue.MARROW)
+
+
+def _paint_cartilage(
+    canvas: AnatomyCanvas,
+    shape: KneeShape,
+    fields: Mapping[str, tuple[Region, Field]],
+    joint: Joint,
+    generator: np.random.Generator,
+) -> None:
+    label = joint.structure("cartilage").label
+    for key in ("tibia", "femur", "patella"):
+        region, field = fields[key]
+        distance = region.part(field)
+        if key == "femur":
+            points = bones.in_femur(region.points, shape)
+            thickness = cartilage.femoral_thickness(points, distance, shape, generator)
+        elif key == "tibia":
+            thickness = cartilage.tibial_thickness(region.points, distance, shape, generator)
+        else:
+            thickness = cartilage.patellar_thickness(bones.in_patella(region.points, shape), distance, shape)
+        cartilage.paint_layer(canvas, region, distance, thickness, Tissue.CARTILAGE, label, SOFT)

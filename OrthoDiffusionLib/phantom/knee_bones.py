@@ -1,94 +1,147 @@
-"""Bones and cartilage of the knee, as signed distances in the joint frame of a right knee (mm)."""
+"""Bones of the knee, as signed distances in the standard right knee (mm).
+
+Sizes were checked against the surfaces of one adult's knee (Lenhart et al. 2015; Smith et al. 2019), 72 mm wide over
+the plateau and scaled to the standard one: see `Testing/phantom`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from OrthoDiffusionLib.phantom.distances import Field, Points, capsule, difference, ellipsoid, union
-from OrthoDiffusionLib.phantom.knee_shape import KneeShape, rotation_x
+from OrthoDiffusionLib.phantom.distances import (
+    Field,
+    Points,
+    capsule,
+    difference,
+    ellipsoid,
+    intersection,
+    loft,
+    turned,
+    union,
+)
+from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 
-FLEXION_AXIS = (0.0, -4.0, 28.0)
-"""A point on the epicondylar axis, about which the femur turns over the tibia."""
+FLEXION_AXIS = (0.0, -8.0, 27.0)
+"""Middle of the posterior condyles' circles, about which the femur turns over the tibia."""
 
-
-def scaled(points: Points, shape: KneeShape) -> Points:
-    """Points of this knee in the frame of the knee of size 1."""
-    x, y, z = points
-    return (
-        (x / (shape.scale * shape.width)).astype(np.float32),
-        (y / (shape.scale * shape.depth)).astype(np.float32),
-        (z / shape.scale).astype(np.float32),
-    )
+# z, centre x, centre y, half width, half depth. The flare over the condyles narrows to the shaft, which leans forward.
+FEMORAL_SHAFT = (
+    (14, 0, -2, 34, 22),
+    (28, 0, 0, 39, 26),
+    (38, 0, 3, 37.5, 25),
+    (50, 0, 6, 30, 20),
+    (62, 0, 8, 23, 17),
+    (78, 0, 9, 17.5, 15),
+    (98, 0, 10, 15, 14.5),
+    (200, 0, 14, 14, 14),
+)
+TIBIAL_SHAFT = (
+    (-190, -3, 12, 12, 14),
+    (-90, -3, 12, 14, 16.5),
+    (-70, -2, 10.5, 16.5, 18),
+    (-50, -1, 8, 21, 20),
+    (-32, 0, 4.5, 29, 22.5),
+    (-18, 0, 1, 36.5, 25),
+    (-7, 0, 0, 39.5, 26.5),
+    (4, 0, 0, 38.5, 26),
+)
+FIBULA = (
+    (-190, 31, -14, 6, 6.5),
+    (-70, 32, -17, 6, 6.5),
+    (-50, 33, -18.5, 7.5, 8.5),
+    (-38, 34, -19.5, 10.5, 11),
+    (-30, 35, -20, 12, 12.5),
+    (-24, 35.5, -20, 10, 11),
+    (-19, 36, -20, 5.5, 6.5),
+)
 
 
 def in_femur(points: Points, shape: KneeShape) -> Points:
-    """Points of the tibia's frame in the femur's: turned back by the flexion."""
-    x, y, z = points
-    _, ay, az = FLEXION_AXIS
-    turn = rotation_x(-shape.flexion)
-    return (
-        x,
-        (ay + turn[1, 1] * (y - ay) + turn[1, 2] * (z - az)).astype(np.float32),
-        (az + turn[2, 1] * (y - ay) + turn[2, 2] * (z - az)).astype(np.float32),
-    )
+    """Points of the tibia's frame in the femur's: turned back by flexion and rotation."""
+    return turned(turned(points, 2, -shape.rotation, (0.0, 0.0, 0.0)), 0, -shape.flexion, FLEXION_AXIS)
+
+
+def joint_space(shape: KneeShape) -> float:
+    """From the plateaus' bone to the condyles', in the standard knee (mm): both layers of cartilage and a film."""
+    return (shape.femoral_cartilage + shape.tibial_cartilage + 0.4) / shape.scale
 
 
 def femur(points: Points, shape: KneeShape) -> Field:
-    """The femur: shaft, flare, two condyles and the trochlea, less the notch and the groove."""
-    x, y, z = points
-    bottom = 4.6 + 0.5 * (shape.tibial_cartilage + shape.femoral_cartilage - 4.8)
-    medial = ellipsoid(points, (-21.5, -4, bottom + 23), (15.5, 30, 23))
-    lateral = ellipsoid(points, (21.5, -3, bottom + 22.5), (15, 31, 22.5))
-    trochlea = ellipsoid(points, (3, 12, bottom + 27), (30, 17, 19))
-    flare = ellipsoid(points, (0, -2, 40), (37, 22, 24))
-    shaft = capsule(points, (0, 2, 52), (0, 2, 160), 14.5)
-    body = union(union(medial, lateral, 4), trochlea, 6)
-    body = union(union(body, flare, 6), shaft, 14)
-    half = 0.5 * shape.notch_width
-    notch = ellipsoid(points, (0, -20, bottom + 8), (half, 26, 24))
-    groove = capsule(points, (1, 34, bottom - 4), (1, 38, 60), 8.5)
-    return difference(difference(body, notch, 3), groove, 4)
+    """The femur in its own frame: shaft and flare, two condyles and the trochlea, less the notch and the groove."""
+    low = joint_space(shape)
+    # Each condyle: a round back, a flatter underside that reaches forward, and the trochlea's ridge before it.
+    back_medial = ellipsoid(points, (-22.5, -9.5, low + 21.5), (14.0, 22.0, 21.5), 2.3)
+    back_lateral = ellipsoid(points, (22.5, -9.0, low + 21.5), (14.5, 21.5, 21.5), 2.3)
+    under_medial = ellipsoid(points, (-21.5, 5.0, low + 24.0), (14.5, 25.5, 24.0), 2.2)
+    under_lateral = ellipsoid(points, (22.0, 7.0, low + 24.0), (14.5, 28.0, 24.0), 2.2)
+    condyles = union(union(back_medial, under_medial, 3), union(back_lateral, under_lateral, 3), 2)
+    trochlea = union(
+        ellipsoid(points, (-13, 14, low + 27), (17, 19.5, 20)), ellipsoid(points, (14, 16, low + 28), (17, 22.5, 22)), 5
+    )
+    shaft = intersection(loft(points, FEMORAL_SHAFT, 2.3), (low + 14 - points[2]).astype(np.float32), 8)
+    body = union(union(condyles, trochlea, 5), shaft, 7)
+    half = 0.5 * shape.notch_width / shape.scale
+    notch = intersection(
+        ellipsoid(points, (0, -22, low + 6), (half + 1.0, 30, 25), 2.4), (points[1] - 8).astype(np.float32), 3
+    )
+    # Between the condyles behind and over the notch the bone recedes: the popliteal surface.
+    hollow = ellipsoid(points, (0, -33, low + 42), (19, 15, 22))
+    depth = shape.groove_depth / shape.scale
+    groove = capsule(points, (1, 49.5 - depth, low - 6), (2, 51 - depth, low + 46), 13.0)
+    return difference(difference(difference(body, notch, 2.5), hollow, 5), groove, 5)
 
 
 def tibia(points: Points, shape: KneeShape) -> Field:
-    """The tibia: plateau, eminence, tubercle and shaft."""
+    """The tibia: plateaus with their two spines, tubercle and shaft."""
     x, y, z = points
-    tilt = np.float32(np.tan(np.radians(shape.slope)))
-    top = -1.2 + tilt * 0.35 * (y + 4)
-    eminence = 8.5 * np.exp(-(((np.abs(x) - 4.5) / 4.5) ** 2) - ((y + 6) / 12) ** 2)
-    rim = ellipsoid(points, (0, -4, -12), (38.5, 25.5, 30))
-    cone = ellipsoid(points, (0, -3, -30), (27, 22, 45))
-    shaft = capsule(points, (0, -3, -55), (0, -6, -190), 15)
-    tubercle = ellipsoid(points, (2, 17, -34), (9, 9, 15))
-    body = union(union(rim, cone, 6), union(shaft, tubercle, 8), 12)
-    above = (z - (top + eminence)).astype(np.float32)
-    return np.maximum(body, above)
+    top = plateau(x, y, shape)
+    spines = 7.0 * np.exp(-(((np.abs(x - 0.5) - 5.0) / 3.6) ** 2) - ((y + 1) / 9) ** 2)
+    saddle = 2.5 * np.exp(-((x / 7) ** 2) - ((y + 1) / 16) ** 2)
+    shaft = loft(points, TIBIAL_SHAFT, 2.4)
+    tubercle = ellipsoid(points, (8, 22, -34), (12, 9.5, 18))
+    # Behind the lateral plateau the shaft recedes, over the fibula.
+    recess = capsule(points, (42, -30, -30), (14, -27, -78), 13)
+    behind = capsule(points, (0, -33, -30), (0, -32, 6), 9.5)
+    body = difference(difference(union(shaft, tubercle, 7), behind, 5), recess, 8)
+    above = (z - (top + spines + saddle)).astype(np.float32)
+    return intersection(body, above, 2.5)
+
+
+def plateau(x: Field, y: Field, shape: KneeShape) -> Field:
+    """Height of the plateaus' bone: sloping down to the back; the medial one hollow, the lateral one slightly domed."""
+    slope = np.float32(np.tan(np.radians(shape.slope)))
+    from_medial = ((x + 21) / 16) ** 2 + ((y + 2) / 22) ** 2
+    from_lateral = ((x - 21) / 16) ** 2 + ((y + 2) / 20) ** 2
+    height = slope * (0.6 * (y + 2)) + 1.3 * np.minimum(from_medial, 1.6) * (x < 0)
+    dome = (0.5 - 0.9 * np.minimum(from_lateral, 1.8)) * (x >= 0) * np.clip(x / 8, 0, 1)
+    return (height + dome - 0.8).astype(np.float32)
 
 
 def fibula(points: Points, shape: KneeShape) -> Field:
     """The fibula: head and shaft, behind and lateral of the tibia."""
-    head = ellipsoid(points, (36.5, -22, -20), (10, 10.5, 11))
-    shaft = capsule(points, (37, -23, -30), (35, -24, -190), 6.5)
-    return union(head, shaft, 6)
+    return intersection(loft(points, FIBULA), (points[2] + 17.5).astype(np.float32), 3)
 
 
 def patella(points: Points, shape: KneeShape) -> Field:
-    """The patella in its own frame (see `in_patella`): a disc with a ridge behind."""
+    """The patella in its own frame (see `in_patella`): a pointed disc with two facets behind."""
     x, y, z = points
-    disc = ellipsoid(points, (0, 2.5, 0), (22.5, 10.5, 21.5))
-    back = (-y - 5.5 + 0.22 * np.abs(x)).astype(np.float32)
-    return np.maximum(disc, back)
+    # The lower pole is narrow, the base broad.
+    narrowing = np.clip(1.0 + 0.011 * z, 0.7, 1.1).astype(np.float32)
+    disc = ellipsoid(((x / narrowing), y, z), (0, 2.0, 0), (23, 11.5, 22), 2.3)
+    ridge = np.where(x < 0, 0.38 * np.abs(x), 0.30 * np.abs(x)) + 0.012 * np.maximum(-z, 0) ** 1.6
+    back = (-y - 9.0 + ridge).astype(np.float32)
+    return intersection(disc, back, 3)
 
 
 def in_patella(points: Points, shape: KneeShape) -> Points:
-    """Points in the patella's frame: its centre, turned by its tilt about z."""
-    x, y, z = points
-    angle = np.radians(shape.patella_tilt)
-    x, y, z = x - shape.patella_shift, y - patella_front(shape), z - shape.patella_height
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return (cos * x - sin * y).astype(np.float32), (sin * x + cos * y).astype(np.float32), z.astype(np.float32)
+    """Points in the patella's frame: its centre, turned by its tilt about z and by half the flexion about x."""
+    place = (shape.patella_shift, patella_front(shape), shape.patella_height / shape.scale)
+    x, y, z = (p - np.float32(c) for p, c in zip(points, place, strict=True))
+    turned_back = turned((x, y, z), 2, shape.patella_tilt, (0.0, 0.0, 0.0))
+    return turned(turned_back, 0, -0.5 * shape.flexion, (0.0, 0.0, 0.0))
 
 
 def patella_front(shape: KneeShape) -> float:
-    """How far in front of the joint's middle the patella's centre lies; a shifted patella rides on the condyle."""
-    return 39.5 + shape.patellar_cartilage + 0.28 * max(shape.patella_shift - 4, 0)
+    """mm from the joint's middle forward to the patella's centre; a dislocated one slips down beside the condyle."""
+    cartilage = (shape.patellar_cartilage + shape.femoral_cartilage) / shape.scale
+    return 44.0 + cartilage - 0.7 * (shape.groove_depth - 6.5) - 0.5 * max(shape.patella_shift - 10, 0)

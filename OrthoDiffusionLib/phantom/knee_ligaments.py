@@ -1,4 +1,8 @@
-"""The four ligaments, whole or torn: a torn one is interrupted, lax, thick and bright where fluid is bright."""
+"""The ligaments, whole or torn.
+
+A torn one keeps its thickness: it is lax and bright where fluid is bright, and interrupted when the tear is complete;
+the gap is no part of its label.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Joint
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.distances import Vector, bezier, curve
-from OrthoDiffusionLib.phantom.knee_bones import scaled
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.distances import Field, Vector, bezier, curve, ellipsoid, turned, union
+from OrthoDiffusionLib.phantom.knee_bones import FLEXION_AXIS, patella_front
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
+COMPLETE = 0.55
+"""Severity from which on a tear parts the ligament; below it is partial: bright and slack, but continuous."""
 
-class Ligament(NamedTuple):
-    """A ligament's course from distal to proximal, its half thickness, and how much wider it is along an axis."""
+ROOM = (Tissue.FAT, Tissue.FLUID, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.TENDON, Tissue.SOFT_OEDEMA)
 
-    key: str
+
+class Cord(NamedTuple):
+    """A ligament's course from distal to proximal in the standard knee, its half thickness and how it is flattened."""
+
     path: npt.NDArray[np.float64]
     radius: float
     stretch: Vector
     sag: Vector
+
+
+class _Body(NamedTuple):
+    """A ligament on the grid: distance to its surface (mm, negative inside), and 0 to 1 along it."""
+
+    region: Region
+    distance: Field
+    along: Field
 
 
 def paint_ligaments(
@@ -31,50 +47,117 @@ def paint_ligaments(
     shape: KneeShape,
     joint: Joint,
     findings: Mapping[str, float],
+    bones: Mapping[str, Field],
     generator: np.random.Generator,
 ) -> None:
-    """Paint the ligaments into what bones, cartilage and menisci leave free."""
-    for finding, ligament in _ligaments(shape).items():
-        gap = float(generator.uniform(0.38, 0.62))
-        _paint(canvas, shape, joint.structure(ligament.key).label, ligament, findings[finding], gap)
+    """Paint the ligaments into what bones, cartilage and menisci leave free.
+
+    Args:
+        canvas: with the bones and menisci painted.
+        shape: of the knee.
+        joint: whose structures give the labels.
+        findings: severity 0 to 1.
+        bones: signed distance to each, over the whole lattice.
+        generator: where a tear lies.
+    """
+    for finding, cord in _cords(shape).items():
+        body = _cord_body(canvas, cord, findings[finding], generator)
+        _paint(canvas, body, joint.structure(finding.lower()).label, findings[finding], generator)
+    collateral = _medial_collateral(canvas, bones, findings["MCL"], generator)
+    _paint(canvas, collateral, joint.structure("mcl").label, findings["MCL"], generator)
+    _paint_restraint(canvas, shape, findings["PD"])
 
 
-def _ligaments(shape: KneeShape) -> dict[str, Ligament]:
-    half = 0.5 * shape.notch_width
+def _on_femur(shape: KneeShape, point: Vector) -> Vector:
+    """A point of the femur's frame, in the tibia's."""
+    x, y, z = (np.full((1,), value, np.float32) for value in point)
+    flexed = turned((x, y, z), 0, shape.flexion, FLEXION_AXIS)
+    x, y, z = turned(flexed, 2, shape.rotation, (0.0, 0.0, 0.0))
+    return float(x[0]), float(y[0]), float(z[0])
+
+
+def _cords(shape: KneeShape) -> dict[str, Cord]:
+    half = 0.5 * shape.notch_width / shape.scale
+    acl, pcl = shape.acl_radius / shape.scale, shape.pcl_radius / shape.scale
     return {
-        "ACL": Ligament(
-            "acl", bezier((-1, 9, 1), (3, -2, 12), (half - 1, -15, 29)), shape.acl_radius, (1, 1.15, 1), (0, -2, -5)
+        # 31 to 38 mm long, from before the spines to the back of the lateral wall of the notch.
+        "ACL": Cord(
+            bezier((-2, 12, 3), (2, 0, 13), _on_femur(shape, (half - 0.5, -14, 33))), acl, (1.0, 1.2, 1.0), (0, 2, -6)
         ),
-        "PCL": Ligament(
-            "pcl", bezier((0, -27, -9), (-1, -24, 13), (-half + 2, 2, 19)), shape.pcl_radius, (1, 1, 1), (0, -4, 2)
+        # From the hollow behind the plateau over its edge to the front of the medial wall.
+        "PCL": Cord(
+            bezier((0, -25, -9), (-1, -24, 16), _on_femur(shape, (-half + 1.5, 4, 21)), 8), pcl, (1, 1, 1), (0, -3, 3)
         ),
-        "MCL": Ligament("mcl", bezier((-31, 5, -56), (-43.5, 0, -6), (-41, -2, 34)), 1.7, (1, 3.0, 1), (-3, 0, 0)),
-        "LCL": Ligament("lcl", bezier((40, -20, -12), (43, -13, 12), (40, -5, 33)), 2.3, (1, 1, 1), (4, 0, 0)),
+        "LCL": Cord(
+            bezier((37, -20, -20), (43.5, -14, 6), _on_femur(shape, (41, -8, 30))),
+            2.1 / shape.scale,
+            (1, 1, 1),
+            (2, -2, 0),
+        ),
     }
 
 
-def _paint(
-    canvas: AnatomyCanvas, shape: KneeShape, label: int, ligament: Ligament, severity: float, gap: float
-) -> None:
-    path = ligament.path.copy()
+def _cord_body(canvas: AnatomyCanvas, cord: Cord, severity: float, generator: np.random.Generator) -> _Body:
+    path = cord.path.copy()
+    t = np.linspace(0, 1, len(path))
+    wander = generator.normal(0, 0.5, size=(1, 3)) * np.sin(np.pi * t)[:, None]
+    waves = np.sin(np.pi * t)[:, None] + 0.5 * np.sin(3 * np.pi * t + generator.uniform(0, 6))[:, None]
+    path = path + wander + severity * waves * np.array(cord.sag)
+    margin = 8 + cord.radius * max(cord.stretch)
+    region = canvas.region(tuple(path.min(axis=0) - margin), tuple(path.max(axis=0) + margin))
+    distance, along = curve(region.points, path, cord.stretch)
+    return _Body(region, region.fine((distance - cord.radius) * canvas.scale), region.fine(along))
+
+
+def _medial_collateral(
+    canvas: AnatomyCanvas, bones: Mapping[str, Field], severity: float, generator: np.random.Generator
+) -> _Body:
+    """A sheet over the medial side of femur, meniscus and tibia: 90 to 110 mm long, 8 to 12 wide, 2 to 4 thick."""
+    region = canvas.region((-58, -24, -70), (-14, 26, 46))
+    x, y, z = region.points
+    bulge = ellipsoid(region.points, (0, 0, 3), (39.5, 27, 14))
+    hull = union(union(region.part(bones["femur"]), region.part(bones["tibia"]), 4), bulge, 10)
+    slack = severity * (2.5 * np.sin((z + 60) / 9 + generator.uniform(0, 6)) + 1.5)
+    thickness = generator.uniform(2.2, 3.4)
+    course = np.interp(z, (-60, 0, 32), (6, 1, -6))
+    wide = np.interp(z, (-60, 0, 32), (5.5, 5.0, 4.0))
+    sheet = np.abs(hull * canvas.scale - 0.6 - 0.5 * thickness - np.maximum(slack, 0)) - 0.5 * thickness
+    ends = np.maximum(z - 33, -58 - z)
+    distance = np.maximum(np.maximum(sheet, np.abs(y - course) - wide), np.maximum(ends, x + 12))
+    return _Body(region, region.fine(distance.astype(np.float32)), region.fine(((z + 58) / 91).astype(np.float32)))
+
+
+def _paint(canvas: AnatomyCanvas, body: _Body, label: int, severity: float, generator: np.random.Generator) -> None:
+    place, breadth = generator.uniform(0.35, 0.7), generator.uniform(0.8, 1.2)
+    region = body.region
+    room = canvas.is_any(region, *ROOM) & ~canvas.labelled(region)
+    inside = room & (body.distance < 0)
+    from_tear = np.abs(body.along - place)
     if severity:
-        bow = np.sin(np.linspace(0, np.pi, len(path)))[:, None]
-        path += severity * bow * np.array(ligament.sag)
-    margin = 8 + ligament.radius * max(ligament.stretch)
-    low, high = path.min(axis=0) - margin, path.max(axis=0) + margin
-    size = shape.scale * np.array([shape.width, shape.depth, 1.0])
-    box, raw = canvas.box(tuple(low * size), tuple(high * size))
-    distance, along = curve(scaled(raw, shape), path, ligament.stretch)
-    open_space = canvas.free(box) & ~canvas.is_any(box, Tissue.AIR, Tissue.SKIN)
-    radius = ligament.radius / shape.scale
+        swelling = room & (body.distance < 1.0 + 3.5 * severity) & (from_tear < (0.2 + 0.3 * severity) * breadth)
+        canvas.paint(region, swelling & ~canvas.is_any(region, Tissue.FLUID), Tissue.SOFT_OEDEMA)
+    canvas.paint(region, inside, Tissue.LIGAMENT, label)
     if severity:
-        radius *= 1.25 + 0.35 * severity
-        halo = open_space & (distance < radius + 2.0 + 2.5 * severity) & (np.abs(along - gap) < 0.42)
-        canvas.paint(box, halo, Tissue.SOFT_OEDEMA)
-    body = open_space & (distance < radius)
-    canvas.paint(box, body, Tissue.LIGAMENT, label)
-    if severity:
-        frayed = body & (np.abs(along - gap) < 0.12 + 0.22 * severity)
-        canvas.paint(box, frayed, Tissue.TORN_FIBRES)
-        if severity > 0.55:
-            canvas.paint(box, body & (np.abs(along - gap) < 0.05 + 0.09 * severity), Tissue.FLUID, 0)
+        frayed = inside & (from_tear < (0.12 + 0.25 * severity) * breadth)
+        # Fibres that still hold run dark through a tear that is not complete.
+        frayed &= (body.distance > -0.7 - 2.5 * severity) | (severity >= COMPLETE)
+        canvas.paint(region, frayed, Tissue.TORN_FIBRES)
+    if severity >= COMPLETE:
+        gap: Mask = inside & (from_tear < (0.03 + 0.13 * severity) * breadth)
+        canvas.paint(region, gap, Tissue.FLUID, 0)
+
+
+def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float) -> None:
+    """The medial patellofemoral ligament, a thin band from patella to epicondyle; torn when dislocated."""
+    patella = (shape.patella_shift - 20, patella_front(shape) - 4, shape.patella_height / shape.scale + 4)
+    path = bezier((-40, -2, 33), (-40, 26, 36), patella, 8)
+    region = canvas.region(tuple(path.min(axis=0) - 10), tuple(path.max(axis=0) + 10))
+    distance, along = curve(region.points, path, (1, 1, 6))
+    body = _Body(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))
+    room = canvas.is_any(region, Tissue.FAT, Tissue.SEPTUM, Tissue.SYNOVIUM) & ~canvas.labelled(region)
+    inside = room & (body.distance < 0)
+    if dislocation:
+        canvas.paint(region, room & (body.distance < 1.5 + 2.5 * dislocation) & (body.along > 0.35), Tissue.SOFT_OEDEMA)
+    canvas.paint(region, inside, Tissue.TENDON)
+    if dislocation:
+        canvas.paint(region, inside & (np.abs(body.along - 0.75) < 0.1 + 0.15 * dislocation), Tissue.FLUID)

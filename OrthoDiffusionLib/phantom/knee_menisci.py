@@ -1,23 +1,52 @@
-"""The menisci: two C-shaped wedges between the condyles and the plateaus, whole or torn."""
+"""The menisci: two C-shaped wedges that fill the space between condyles and plateaus, whole or torn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Joint
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.knee_bones import scaled
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.distances import Field
+from OrthoDiffusionLib.phantom.knee_bones import plateau
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
-# Centre and outer radii (mm) of each ring in the plateau's plane, and half the angle (degrees) of its opening
-# towards the middle: the medial meniscus is the longer and more open one, the lateral nearly a ring.
+ROOM = (Tissue.FLUID, Tissue.FAT, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE)
+
+DEGENERATION_RATE = 0.3
+"""Share of whole menisci with signal inside that does not reach the surface: no tear, and the usual look-alike."""
+
+
+class Ring(NamedTuple):
+    """A meniscus seen from above in the standard knee: its side, its outer outline and the angle that it leaves open.
+
+    Medial menisci are 40 to 46 mm long and open towards the middle, lateral ones 32 to 36 mm and nearly closed.
+    """
+
+    key: str
+    side: int
+    centre: tuple[float, float]
+    radii: tuple[float, float]
+    opening: float
+
+
 RINGS = {
-    "MM": ("medial_meniscus", -1, (17.5, -5.0), (20.5, 23.0), 62.0),
-    "LM": ("lateral_meniscus", 1, (19.0, -4.0), (18.0, 18.5), 38.0),
+    "MM": Ring("medial_meniscus", -1, (17.0, -1.5), (22.0, 23.5), 52.0),
+    "LM": Ring("lateral_meniscus", 1, (20.0, -1.5), (18.8, 19.0), 32.0),
 }
+
+
+class _Wedge(NamedTuple):
+    """Where a point of the grid lies in a meniscus: 0 at the free edge to 1 at the rim; 0 below to 1 on top; angle."""
+
+    region: Region
+    body: Mask
+    rise: Field
+    level: Field
+    angle: Field
 
 
 def paint_menisci(
@@ -28,33 +57,73 @@ def paint_menisci(
     generator: np.random.Generator,
 ) -> None:
     """Paint both menisci; a torn one is cleft by fluid that reaches its surface, and pushed out of the joint."""
-    tilt = np.tan(np.radians(shape.slope)) * 0.35
-    for finding, (key, side, (cx, cy), (rx, ry), opening) in RINGS.items():
-        severity = findings[finding]
-        where = float(generator.uniform(-1, 1))
-        box, raw = canvas.box((-54, -44, -12), (54, 40, 18))
-        x, y, z = scaled(raw, shape)
-        # Away from the midline, from the ring's centre.
-        outward = side * x - cx - 3.0 * severity
-        forward = y - cy
-        radius = np.sqrt((outward / rx) ** 2 + (forward / ry) ** 2)
-        inner = 1 - shape.meniscus_width * (1 - 0.25 * severity) / (0.5 * (rx + ry))
-        rise = np.clip((radius - inner) / (1 - inner), 0, 1)
-        angle = np.degrees(np.abs(np.arctan2(forward / ry, -outward / rx)))
-        floor = -1.2 + tilt * (y + 4) + shape.tibial_cartilage
-        height = (0.8 + (shape.meniscus_height - 0.8) * rise) / shape.scale
-        wedge = (radius > inner) & (radius < 1) & (angle > opening) & (z > floor - 1.5) & (z < floor + height)
-        wedge &= canvas.is_any(box, Tissue.FLUID, Tissue.FAT, Tissue.MUSCLE)
-        canvas.paint(box, wedge, Tissue.MENISCUS, joint.structure(key).label)
-        if severity:
-            behind = np.degrees(np.arctan2(-forward / ry, outward / rx))
-            width = 6.0 + 9.0 * severity
-            radial = np.abs(behind - (48 + 22 * where)) < width
-            slanted = (np.abs(z - floor - 0.55 * height) < 0.7 + 0.9 * severity) & (forward < 4)
-            torn = wedge & (radial | slanted)
-            canvas.paint(box, torn, Tissue.FLUID)
-            # A cleft wider than a voxel is no meniscus; a thin one stays part of its label.
-            canvas.paint(box, wedge & radial, Tissue.FLUID, 0)
-            around = (radius > 0.97) & (radius < 1.12) & (np.abs(z - floor - 0.5 * height) < 4) & (angle > opening)
-            free = around & canvas.is_any(box, Tissue.FAT)
-            canvas.paint(box, free & (forward < 10), Tissue.SOFT_OEDEMA)
+    for finding, ring in RINGS.items():
+        wedge = _wedge(canvas, shape, ring, findings[finding])
+        canvas.paint(wedge.region, wedge.body, Tissue.MENISCUS, joint.structure(ring.key).label)
+        draws = generator.uniform(size=5)
+        if findings[finding]:
+            _tear(canvas, wedge, findings[finding], draws)
+        elif draws[0] < DEGENERATION_RATE:
+            inside = (np.abs(wedge.level - 0.5) < 0.2) & (wedge.rise > 0.4) & (wedge.rise < 0.9)
+            canvas.paint(wedge.region, wedge.body & inside & (wedge.angle < -25), Tissue.DEGENERATE)
+
+
+def _wedge(canvas: AnatomyCanvas, shape: KneeShape, ring: Ring, severity: float) -> _Wedge:
+    region = canvas.region(
+        (-48.0, -34.0, -12.0) if ring.side < 0 else (-2.0, -30.0, -12.0),
+        (2.0, 30.0, 16.0) if ring.side < 0 else (48.0, 26.0, 16.0),
+    )
+    x, y, z = region.points
+    (cx, cy), (rx, ry) = ring.centre, ring.radii
+    # A torn meniscus is extruded, by 3 mm and more when the tear is large.
+    outward = ring.side * x - cx - 3.2 * severity**1.5 / shape.scale
+    forward = y - cy
+    radius = np.sqrt((outward / rx) ** 2 + (forward / ry) ** 2)
+    body_width = shape.medial_meniscus_width if ring.side < 0 else shape.lateral_meniscus_width
+    angle = np.degrees(np.arctan2(forward / ry, outward / rx))
+    # The medial posterior horn is wider than the body; the anterior one narrower.
+    wider = 1 + (0.22 * np.clip(-angle / 90, -1, 1) if ring.side < 0 else 0.0)
+    width = body_width * wider / (0.5 * (rx + ry)) / shape.scale
+    rise = 1 - (1 - radius) / width
+    above = (z - plateau(x, y, shape)) * shape.scale - 0.9 * shape.tibial_cartilage
+    height = 0.8 + (shape.meniscus_height - 0.8) * np.clip(rise, 0, 1)
+    level = above / height
+    open_part = np.abs(angle) - (180 - ring.opening)
+    fine = region.fine
+    fine_rise, fine_level = fine(rise.astype(np.float32)), fine(level.astype(np.float32))
+    body = (fine_rise > 0) & (fine_rise < 1) & (fine_level < 1) & (fine(above.astype(np.float32)) > -1.5)
+    # The angle jumps behind the ring's middle, where the opening is; interpolating it there does no harm.
+    body &= (fine(open_part.astype(np.float32)) < 0) & canvas.is_any(region, *ROOM)
+    return _Wedge(region, body, fine_rise, fine_level, fine(angle.astype(np.float32)))
+
+
+def _tear(canvas: AnatomyCanvas, wedge: _Wedge, severity: float, draws: np.ndarray) -> None:
+    """A horizontal, vertical, radial or complex tear, mostly of the posterior horn, wider with its severity."""
+    kind, place, slant, spread, look = (float(draw) for draw in draws)
+    centre = -65.0 + 50.0 * place if kind < 0.85 else 20.0 + 60.0 * place
+    extent = (16.0 + 34.0 * severity) * (0.7 + 0.6 * spread)
+    there = wedge.body & (np.abs(wedge.angle - centre) < extent)
+    width = 0.1 + 0.16 * severity
+    masks = {
+        "horizontal": there & (np.abs(wedge.level - (0.35 + 0.3 * slant) - 0.25 * (wedge.rise - 0.5)) < width),
+        "vertical": there & (np.abs(wedge.rise - (0.45 + 0.35 * slant)) < width * 0.9),
+        "radial": wedge.body
+        & (np.abs(wedge.angle - centre) < 3.0 + 6.0 * severity)
+        & (wedge.rise < 0.5 + 0.6 * severity),
+    }
+    chosen: tuple[str, ...]
+    if severity > 0.7:
+        chosen = ("horizontal", "vertical", "radial") if look < 0.4 else ("horizontal", "radial")
+    else:
+        chosen = (("horizontal", "vertical", "radial")[int(look * 2.999)],)
+    for name in chosen:
+        canvas.paint(wedge.region, masks[name], Tissue.FLUID)
+    if "radial" in chosen:
+        # A gap from edge to rim is no meniscus; a cleft within it is drawn as part of it, as readers do.
+        canvas.paint(wedge.region, masks["radial"], None, 0)
+    frayed = there & canvas.is_any(wedge.region, Tissue.MENISCUS) & (wedge.rise < 0.5)
+    if severity > 0.5:
+        canvas.paint(wedge.region, frayed & (np.abs(wedge.level - 0.5) < 0.25), Tissue.DEGENERATE)
+    beside = (wedge.rise > 1.0) & (wedge.rise < 1.0 + 0.5 * severity) & (wedge.level > 0) & (wedge.level < 1.3)
+    beside &= (np.abs(wedge.angle - centre) < extent + 15) & canvas.is_any(wedge.region, Tissue.FAT, Tissue.SEPTUM)
+    canvas.paint(wedge.region, beside, Tissue.SOFT_OEDEMA)

@@ -1,91 +1,118 @@
 """The individual shape of a knee: what differs from one person to the next.
 
-Joint frame of a right knee, mm: x lateral, y anterior, z superior; the origin lies between the plateaus. Sizes are
-those of a knee 81 mm wide across the condyles (women at the low, men at the high end of 70 to 95); `scale` fits them.
+Joint frame of a right knee, mm: x lateral, y anterior, z superior; the origin lies between the plateaus. Bodies are
+described for the standard knee, 81 mm wide across the condyles; an individual is that knee scaled and smoothly bent.
+Ranges are those of adults (women at the low, men at the high end): bicondylar width 70 to 95 mm, plateau 65 to 90 mm,
+cartilage of femur 1.5 to 2.8, tibia 1.5 to 3.5 and patella 2.5 to 4.5 mm, meniscus body 8 to 12 mm wide and 4 to 7 mm
+high, notch 18 to 24 mm, plateau slope 4 to 12 degrees, sulcus angle 125 to 145 degrees.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from OrthoDiffusionLib.phantom.canvas import REACH
+from OrthoDiffusionLib.phantom.distances import Points
+from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+
 
 @dataclass(frozen=True)
 class KneeShape:
-    """Sizes in mm, angles in degrees.
+    """Sizes in mm of this knee, angles in degrees.
 
     Attributes:
         scale: of the whole joint; 1 is 81 mm across the condyles.
-        width: further scale along x.
-        depth: further scale along y.
+        bend_seed: of the smooth bending that makes no two knees alike.
         flexion: of the femur over the tibia.
+        rotation: of the femur over the tibia about the long axis, lateral positive.
         slope: of the plateau, down to the back.
         femoral_cartilage: thickness.
         tibial_cartilage: thickness.
         patellar_cartilage: thickness.
+        cartilage_loss: of osteoarthritis, 0 to 1: share of the medial cartilage that is gone.
+        osteophytes: of osteoarthritis, mm that they stand out of the rims.
         meniscus_height: at the rim.
-        meniscus_width: of the body.
+        medial_meniscus_width: of its body.
+        lateral_meniscus_width: of its body.
         acl_radius: of the cord.
         pcl_radius: of the cord.
         patella_height: of its centre over the joint line.
         patella_shift: lateral, of its centre.
         patella_tilt: lateral.
+        groove_depth: of the trochlea.
         notch_width: between the condyles.
         fat: thickness under the skin.
         muscle: scale of the muscles' cross-section.
+        fluid: depth of the physiological film of fluid in the suprapatellar recess.
     """
 
     scale: float
-    width: float
-    depth: float
+    bend_seed: int
     flexion: float
+    rotation: float
     slope: float
     femoral_cartilage: float
     tibial_cartilage: float
     patellar_cartilage: float
+    cartilage_loss: float
+    osteophytes: float
     meniscus_height: float
-    meniscus_width: float
+    medial_meniscus_width: float
+    lateral_meniscus_width: float
     acl_radius: float
     pcl_radius: float
     patella_height: float
     patella_shift: float
     patella_tilt: float
+    groove_depth: float
     notch_width: float
     fat: float
     muscle: float
+    fluid: float
+
+    def describe(self, points: Points) -> Points:
+        """Positions in this knee's joint frame, as positions in the standard knee: bent back and unscaled."""
+        generator = np.random.Generator(np.random.PCG64(self.bend_seed))
+        bent = []
+        for coordinate in points:
+            # 1.5 mm at one standard deviation over some 40 mm: contacts stay, outlines differ.
+            shift = 1.5 * smooth_field(coordinate.shape, (4, 4, 5), generator)
+            bent.append(((coordinate + np.clip(shift, -0.9 * REACH, 0.9 * REACH)) / self.scale).astype(np.float32))
+        return bent[0], bent[1], bent[2]
 
 
 def draw_shape(generator: np.random.Generator) -> KneeShape:
-    """A knee from the ranges of adults."""
+    """A knee from the ranges of adults; a quarter has osteoarthritis."""
 
     def between(low: float, high: float) -> float:
         return float(generator.uniform(low, high))
 
+    large = float(np.clip(generator.normal(), -2.2, 2.2))
+    worn = between(0.2, 1.0) if generator.random() < 0.25 else 0.0
     return KneeShape(
-        scale=float(np.clip(generator.normal(1.0, 0.06), 0.87, 1.15)),
-        width=between(0.96, 1.04),
-        depth=between(0.95, 1.05),
-        flexion=between(0, 14),
-        slope=between(3, 10),
-        femoral_cartilage=between(1.8, 2.8),
-        tibial_cartilage=between(1.8, 3.2),
-        patellar_cartilage=between(2.5, 4.2),
+        scale=1.0 + 0.065 * large,
+        bend_seed=int(generator.integers(2**31)),
+        flexion=between(0, 22),
+        rotation=between(-5, 5),
+        slope=between(4, 11),
+        femoral_cartilage=between(1.6, 2.8),
+        tibial_cartilage=between(1.7, 3.2),
+        patellar_cartilage=between(2.5, 4.4),
+        cartilage_loss=0.8 * worn,
+        osteophytes=3.5 * worn,
         meniscus_height=between(5.0, 7.0),
-        meniscus_width=between(8.5, 11.0),
-        acl_radius=between(4.0, 5.5),
-        pcl_radius=between(5.0, 6.5),
-        patella_height=between(28, 37),
+        medial_meniscus_width=between(8.5, 11.0),
+        lateral_meniscus_width=between(9.5, 12.0),
+        acl_radius=between(3.8, 5.2),
+        pcl_radius=between(5.0, 6.4),
+        patella_height=between(28, 38),
         patella_shift=between(-1, 4),
-        patella_tilt=between(0, 8),
+        patella_tilt=between(-2, 9),
+        groove_depth=between(5.0, 8.0),
         notch_width=between(18, 23),
-        fat=between(4, 13),
-        muscle=between(0.85, 1.15),
+        fat=between(4, 15),
+        muscle=between(0.8, 1.15),
+        fluid=between(0.8, 3.0),
     )
-
-
-def rotation_x(degrees: float) -> np.ndarray:
-    """Rotation about x that tips +z towards -y for positive angles, (3, 3)."""
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])

@@ -1,81 +1,127 @@
-"""How each plane is scanned: sequence timing, fat suppression and slice geometry, drawn from clinical ranges."""
+"""How a series is scanned: a preset's timing and a centre's habits, drawn from clinical ranges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.phantom.tissues import Relaxation
+from OrthoDiffusionLib.phantom.centres import Centre, Range
+from OrthoDiffusionLib.phantom.sequences import Family, Sequence
+
+
+class Preset(NamedTuple):
+    """Timing ranges of a contrast: TR, TE in ms, flip angle in degrees, and whether fat is suppressed."""
+
+    family: Family
+    repetition: Range
+    echo: Range
+    flip: Range
+    suppressed: bool
+
+
+PRESETS = {
+    "PD-FS": Preset("spin echo", (2500, 4000), (28, 45), (90, 90), True),
+    "T2-FS": Preset("spin echo", (3000, 5000), (50, 80), (90, 90), True),
+    "PD": Preset("spin echo", (2000, 4000), (15, 40), (90, 90), False),
+    "T1": Preset("spin echo", (500, 700), (10, 20), (90, 90), False),
+    "DESS": Preset("DESS", (15, 25), (4.5, 8), (20, 32), True),
+    "DESS first echo": Preset("steady state", (15, 25), (4.5, 8), (20, 32), True),
+    "DESS reformatted": Preset("DESS", (15, 25), (4.5, 8), (20, 32), True),
+    "DESS first echo reformatted": Preset("steady state", (15, 25), (4.5, 8), (20, 32), True),
+    "GRE": Preset("spoiled gradient echo", (25, 50), (4, 10), (15, 40), True),
+}
+
+FAT_SHIFT = 3.5e-6 * 42.577e6
+"""Hz per tesla between fat and water: 3.5 ppm."""
 
 
 @dataclass(frozen=True)
 class SeriesProtocol:
-    """A spin-echo series.
+    """How one series is scanned.
 
     Attributes:
         name: of the contrast.
-        repetition: TR in ms.
-        echo: TE in ms.
-        fat_left: share of the fat signal that suppression leaves, 0 to 1; 1 without suppression.
-        pixel: in-plane, mm.
+        sequence: timing and fat suppression.
+        field: tesla.
+        pixel: mm along i and j.
         pixels: along i and j.
         slices: of the stack.
         slice_distance: between slice centres, mm.
         slice_thickness: mm; the rest of the distance is gap.
         signal_to_noise: of the brightest tissue.
+        fat_shift: pixels by which fat is misplaced along the read axis.
+        read_axis: 0 or 1, in-plane; the other one is the phase axis.
+        shading: of the coil.
+        sharpening: -1 to 1.
+        ghosts: strength of motion's ghosts, 0 for none.
+        fold: share of the field of view that folds over at each end along i.
+        maximum: grey value of the brightest percentile.
     """
 
     name: str
-    repetition: float
-    echo: float
-    fat_left: float
-    pixel: float
+    sequence: Sequence
+    field: float
+    pixel: tuple[float, float]
     pixels: tuple[int, int]
     slices: int
     slice_distance: float
     slice_thickness: float
     signal_to_noise: float
-
-    def signal(self, tissue: Relaxation) -> float:
-        """Spin-echo signal of a tissue, 0 to 1: density (1 - exp(-TR/T1)) exp(-TE/T2), less suppressed fat."""
-        relaxed = (1 - np.exp(-self.repetition / tissue.t1)) * np.exp(-self.echo / tissue.t2)
-        suppressed = 1 - tissue.fat * (1 - self.fat_left)
-        return float(tissue.density * relaxed * suppressed)
-
-
-# Contrast: TR range, TE range (ms), and share of the fat signal left.
-CONTRASTS = {
-    "PD-FS": ((2500, 4000), (30, 45), (0.06, 0.25)),
-    "T2-FS": ((3000, 5000), (50, 80), (0.06, 0.25)),
-    "T1": ((500, 700), (10, 20), (1.0, 1.0)),
-    "PD": ((2500, 4000), (25, 40), (1.0, 1.0)),
-}
-PLANE_CONTRASTS = {
-    Plane.SAGITTAL: (("PD-FS", 0.85), ("PD", 0.15)),
-    Plane.CORONAL: (("PD-FS", 0.6), ("T2-FS", 0.2), ("T1", 0.2)),
-    Plane.AXIAL: (("T2-FS", 0.7), ("PD-FS", 0.3)),
-}
+    fat_shift: float
+    read_axis: int
+    shading: float
+    sharpening: float
+    ghosts: float
+    fold: float
+    maximum: float
 
 
-def draw_protocol(plane: Plane, generator: np.random.Generator) -> SeriesProtocol:
-    """A protocol for a plane; pixels are coarser than a scanner's, for the phantom's anatomy is drawn at 0.8 mm."""
-    names, shares = zip(*PLANE_CONTRASTS[plane], strict=True)
-    name = str(generator.choice(names, p=shares))
-    repetition, echo, fat = CONTRASTS[name]
-    distance = float(generator.uniform(3.4, 4.2))
-    pixel = float(generator.uniform(0.85, 1.0))
-    field = generator.uniform(138, 154, size=2)
+def draw_protocol(plane: Plane, centre: Centre, generator: np.random.Generator) -> SeriesProtocol:
+    """A protocol of a plane at a centre."""
+
+    def between(low_high: Range) -> float:
+        return float(generator.uniform(*low_high))
+
+    contrasts = centre.contrasts[plane]
+    name = str(generator.choice(list(contrasts), p=list(contrasts.values())))
+    preset = PRESETS[name]
+    sequence = Sequence(
+        preset.family,
+        between(preset.repetition),
+        between(preset.echo),
+        between(preset.flip),
+        between(centre.fat_left) if preset.suppressed else 1.0,
+    )
+    pixel = between(centre.pixel)
+    view = between(centre.field_of_view)
+    rectangular = between((0.9, 1.0))
+    spacing, distance, gap = (pixel, pixel), between(centre.distance), between(centre.gap)
+    covered = between((84, 104))
+    if name in ("DESS", "DESS first echo", "GRE"):
+        distance, gap = between((1.0, 1.6)), 0.0
+    elif name.endswith("reformatted"):
+        # The slices of the sagittal 3D volume run along this plane's first axis.
+        spacing, distance, gap = (between((0.9, 1.5)), pixel), between((2.6, 3.2)), 0.0
+    read_axis = int(generator.integers(2))
+    bandwidth = between((130, 260))
     return SeriesProtocol(
         name=name,
-        repetition=float(generator.uniform(*repetition)),
-        echo=float(generator.uniform(*echo)),
-        fat_left=float(generator.uniform(*fat)),
-        pixel=pixel,
-        pixels=(int(field[0] / pixel), int(field[1] / pixel)),
-        slices=int(generator.integers(20, 27)),
+        sequence=sequence,
+        field=centre.field,
+        pixel=spacing,
+        pixels=(int(rectangular * view / spacing[0]), int(view / spacing[1])),
+        slices=int(covered / distance),
         slice_distance=distance,
-        slice_thickness=distance - float(generator.uniform(0.2, 0.6)),
-        signal_to_noise=float(generator.uniform(18, 45)),
+        slice_thickness=distance - gap,
+        signal_to_noise=between(centre.signal_to_noise),
+        fat_shift=float(generator.choice((-1, 1))) * FAT_SHIFT * centre.field / bandwidth,
+        read_axis=read_axis,
+        shading=between(centre.shading),
+        sharpening=between(centre.sharpening),
+        ghosts=between((0.02, 0.08)) if generator.random() < centre.motion_rate else 0.0,
+        fold=between((0.03, 0.08)) if generator.random() < centre.wrap_rate else 0.0,
+        maximum=between(centre.maximum),
     )

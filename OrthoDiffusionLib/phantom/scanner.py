@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, zoom
+import torch
+from torch.nn import functional
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.artefacts import filtered, folded, noisy, shaded, shifted_fat, with_ghosts
+from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
+from OrthoDiffusionLib.phantom.contrast import Signals
+from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.protocol import SeriesProtocol
-from OrthoDiffusionLib.phantom.tissues import RELAXATION, Tissue
 
-THROUGH_SLICE_SAMPLES = 5
-"""Points through a slice's thickness whose signals are averaged: partial volume."""
+SAMPLE_DISTANCE = 0.9
+"""mm, at most, between the points through a slice's thickness whose signals are averaged: partial volume."""
 
-TILT = 7.0
+TILT = 8.0
 """Largest angle in degrees by which a technician's slices miss the joint's own axes."""
 
-CENTRES = {Plane.SAGITTAL: (0.0, -2.0, 4.0), Plane.CORONAL: (0.0, -2.0, 4.0), Plane.AXIAL: (0.0, -2.0, 12.0)}
-"""Middle of each stack in the joint frame, mm: the published centre window (16 slices) then holds the joint."""
+OFF_CENTRE = 4.0
+"""mm, standard deviation of the stack's middle around where it should be."""
 
 DIRECTIONS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 Affine = npt.NDArray[np.float64]
 
 
-def place_stack(plane: Plane, protocol: SeriesProtocol, generator: np.random.Generator) -> Affine:
-    """Affine of a stack stored as dcm2niix stores this plane, voxel index to a frame with R, A, S axes at the joint."""
+def place_stack(plane: Plane, centre: Vector, protocol: SeriesProtocol, generator: np.random.Generator) -> Affine:
+    """Affine of a stack stored as dcm2niix stores this plane, voxel index to a frame with R, A, S axes at the joint.
+
+    Args:
+        plane: of the stack.
+        centre: of the stack in the joint frame of a right joint, mm.
+        protocol: its size.
+        generator: draws the tilt and the misplacement.
+    """
     axes = np.array([DIRECTIONS[code] for code in plane.network_axcodes], float).T
     rotation = _rotation(generator.uniform(-TILT, TILT, size=3))
-    spacing = np.array([protocol.pixel, protocol.pixel, protocol.slice_distance])
+    spacing = np.array([*protocol.pixel, protocol.slice_distance])
     affine = np.eye(4)
     affine[:3, :3] = rotation @ axes * spacing
     count = np.array([*protocol.pixels, protocol.slices])
-    centre = np.array(CENTRES[plane]) + generator.normal(0, 2.5, size=3)
-    affine[:3, 3] = centre - affine[:3, :3] @ ((count - 1) / 2)
+    affine[:3, 3] = np.array(centre) + generator.normal(0, OFF_CENTRE, size=3) - affine[:3, :3] @ ((count - 1) / 2)
     return affine
 
 
@@ -42,6 +51,7 @@ def scan(
     affine: Affine,
     to_joint: Affine,
     protocol: SeriesProtocol,
+    signals: Signals,
     generator: np.random.Generator,
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Image and truth of a series.
@@ -49,46 +59,77 @@ def scan(
     Args:
         canvas: the anatomy, in the joint frame.
         affine: voxel index to RAS, mm.
-        to_joint: RAS to the joint frame (mirrored for a left knee), mm.
+        to_joint: RAS to the joint frame (mirrored for a left joint), mm.
         protocol: of the series.
-        generator: noise, bias and texture.
+        signals: water and fat signal of each tissue, (2, tissues).
+        generator: noise, shading and texture.
 
     Returns:
-        the image (0 to about 1500) and the labels at the voxel centres, both int16, (i, j, slices).
+        the image (0 to about one and a half times `protocol.maximum`) and the labels at the voxel centres, both int16,
+        (i, j, slices).
     """
     shape = (*protocol.pixels, protocol.slices)
-    signals = np.array([protocol.signal(RELAXATION[tissue]) for tissue in Tissue], np.float32)
-    signals[1:] *= generator.normal(1.0, 0.06, size=len(signals) - 1).astype(np.float32)
     index_to_joint = to_joint @ affine
+    margin = round(protocol.fold * shape[0])
+    water, fat = _signal(canvas, signals, index_to_joint, margin, protocol)
+    image = folded(water + shifted_fat(fat, protocol), margin)
+    image = with_ghosts(filtered(shaded(image, protocol.shading, generator), protocol.sharpening), protocol, generator)
+    magnitude = noisy(image, protocol.signal_to_noise, generator)
+    grey = np.rint(protocol.maximum / np.percentile(magnitude[::2, ::2], 99) * magnitude)
+    return np.minimum(grey, np.iinfo(np.int16).max).astype(np.int16), _labels(canvas, index_to_joint, shape)
+
+
+def _signal(
+    canvas: AnatomyCanvas,
+    signals: Signals,
+    index_to_joint: Affine,
+    margin: int,
+    protocol: SeriesProtocol,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Water and fat of each voxel and of a margin at both ends along i, averaged through the slice's thickness."""
+    tables = signals if signals[1].any() else signals[:1]
+    volume = torch.stack([torch.from_numpy(table[canvas.tissue]) for table in tables])[None]
+    count = max(1, int(np.ceil(protocol.slice_thickness / SAMPLE_DISTANCE)))
     half = 0.5 * protocol.slice_thickness / protocol.slice_distance
-    image = np.zeros(shape, np.float32)
-    labels = np.zeros(shape, np.int16)
-    for offset in np.linspace(-half, half, THROUGH_SLICE_SAMPLES):
-        tissue, structure = canvas.sample(_points(index_to_joint, shape, float(offset)))
-        image += signals[tissue] / THROUGH_SLICE_SAMPLES
-        if offset == 0:
-            labels = structure.astype(np.int16)
-    image *= 1 + 0.1 * _smooth_field(shape, (10, 10, 6), generator)
-    image *= np.exp(0.35 * _smooth_field(shape, (3, 3, 2), generator))
-    image = gaussian_filter(image, (0.45, 0.45, 0))
-    sigma = float(np.percentile(image, 99)) / protocol.signal_to_noise
-    real = image + generator.normal(0, sigma, shape).astype(np.float32)
-    imaginary = generator.normal(0, sigma, shape).astype(np.float32)
-    magnitude = np.hypot(real, imaginary)
-    return np.rint(1000 * magnitude / np.percentile(magnitude, 99)).astype(np.int16), labels
+    offsets = (np.arange(count) + 0.5) / count * 2 * half - half
+    rows, columns = protocol.pixels[0] + 2 * margin, protocol.pixels[1]
+    total = torch.zeros((len(tables), rows, columns, protocol.slices))
+    for k in range(protocol.slices):
+        # One slice at a time: the points of a whole stack would take a gigabyte.
+        points = [_positions(canvas, index_to_joint, (rows, columns), -margin, k + offset) for offset in offsets]
+        sampled = functional.grid_sample(
+            volume, torch.stack(points)[None], mode="bilinear", padding_mode="border", align_corners=True
+        )
+        total[..., k] = sampled[0].mean(dim=1)
+    image = total.numpy()
+    return image[0], image[1] if len(tables) == 2 else np.zeros_like(image[0])
 
 
-def _points(affine: Affine, shape: tuple[int, int, int], offset: float) -> npt.NDArray[np.float32]:
+def _positions(
+    canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, int], first: int, k: float
+) -> torch.Tensor:
+    """Where on the canvas the points of a slice lie, for `grid_sample`: (i, j, 3), -1 to 1, last axis z, y, x."""
+    i = torch.arange(first, first + shape[0], dtype=torch.float32)
+    j = torch.arange(shape[1], dtype=torch.float32)
+    coordinates = []
+    for axis in (2, 1, 0):
+        a = index_to_joint[axis]
+        position = float(a[0]) * i[:, None] + float(a[1]) * j[None, :] + float(a[2] * k + a[3])
+        extent = 0.5 * SPACING * (canvas.tissue.shape[axis] - 1)
+        coordinates.append((position - float(canvas.low[axis])) / extent - 1)
+    return torch.stack(coordinates, dim=-1)
+
+
+def _labels(canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    """Structure at each voxel's centre; the nearest point of the canvas, whose border values hold beyond it."""
     i, j, k = (np.arange(n, dtype=np.float32) for n in shape)
-    k = k + np.float32(offset)
-    a = affine.astype(np.float32)
-    return np.stack(
-        [
-            a[row, 0] * i[:, None, None] + a[row, 1] * j[None, :, None] + a[row, 2] * k[None, None, :] + a[row, 3]
-            for row in range(3)
-        ],
-        axis=-1,
-    )
+    flat = np.zeros(shape, np.int64)
+    for axis, n in enumerate(canvas.labels.shape):
+        a = index_to_joint[axis].astype(np.float32)
+        position = a[0] * i[:, None, None] + a[1] * j[None, :, None] + a[2] * k[None, None, :] + a[3]
+        index = np.rint((position - np.float32(canvas.low[axis])) / np.float32(SPACING)).astype(np.int64)
+        flat = flat * n + np.clip(index, 0, n - 1)
+    return canvas.labels.ravel()[flat].astype(np.int16)
 
 
 def _rotation(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -97,12 +138,3 @@ def _rotation(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     return np.asarray(about_x @ about_y @ about_z)
-
-
-def _smooth_field(
-    shape: tuple[int, int, int], knots: tuple[int, int, int], generator: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """A random field between about -2 and 2 that varies over as many knots along each axis."""
-    coarse = generator.standard_normal(knots).astype(np.float32)
-    field: npt.NDArray[np.float32] = zoom(coarse, [n / k for n, k in zip(shape, knots, strict=True)], order=1)
-    return field

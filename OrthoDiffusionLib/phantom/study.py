@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.centres import CENTRES, TRAINING
+from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
+from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.findings import BALANCED_RATES, Rates, draw_findings
 from OrthoDiffusionLib.phantom.knee import paint_knee
 from OrthoDiffusionLib.phantom.knee_shape import draw_shape
 from OrthoDiffusionLib.phantom.protocol import draw_protocol
 from OrthoDiffusionLib.phantom.scanner import place_stack, scan
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
+
+Contrast = Literal["physical", "random"]
+
+STACK_CENTRES: Mapping[Plane, Vector] = {
+    Plane.AXIAL: (0.0, -4.0, 12.0),
+    Plane.SAGITTAL: (0.0, -4.0, 4.0),
+    Plane.CORONAL: (0.0, 2.0, 4.0),
+}
+"""Middle of each stack in the joint frame, mm: the published centre window (16 slices) then holds the joint."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +48,29 @@ class PhantomStudy:
         planes: one series a plane.
         findings: severity of each finding, 0 where absent.
         laterality: `right` or `left`.
+        centre: where it was scanned.
         seed: that makes this study again.
     """
 
     planes: Mapping[Plane, PhantomSeries]
+    findings: Mapping[str, float]
+    laterality: str
+    centre: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A joint before any scanner looks at it.
+
+    Attributes:
+        canvas: tissues and structures in the frame of a right joint.
+        findings: severity of each finding, 0 where absent.
+        laterality: `right` or `left`; a left joint is the canvas mirrored.
+        seed: that makes it again.
+    """
+
+    canvas: AnatomyCanvas
     findings: Mapping[str, float]
     laterality: str
     seed: int
@@ -48,8 +81,20 @@ def make_study(
     joint: str = "knee",
     findings: Mapping[str, float] | None = None,
     rates: Rates = BALANCED_RATES,
+    centre: str | None = None,
+    contrast: Contrast = "physical",
 ) -> PhantomStudy:
     """Make a phantom study; the same arguments give the same bytes.
+
+    Arguments and errors are those of `make_anatomy` and `scan_anatomy`.
+    """
+    return scan_anatomy(make_anatomy(seed, joint, findings, rates), seed, centre, contrast)
+
+
+def make_anatomy(
+    seed: int, joint: str = "knee", findings: Mapping[str, float] | None = None, rates: Rates = BALANCED_RATES
+) -> Anatomy:
+    """Make a joint.
 
     Args:
         seed: 0 or more.
@@ -62,26 +107,54 @@ def make_study(
     """
     if joint != "knee":
         raise ValueError(f"there is no phantom of the {joint}")
-    # One stream for each purpose: what is drawn for one leaves the others as they are.
-    anatomy, illness, lesion, place, *scanners = (
-        np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence([seed, 20602]).spawn(7)
-    )
+    shape, illness, lesion = _streams(seed, 3)
     severity = draw_findings(illness, rates)
     if findings is not None:
         if unknown := set(findings) - set(severity):
             raise ValueError(f"unknown findings: {', '.join(sorted(unknown))}")
         severity = {key: float(findings.get(key, 0.0)) for key in severity}
-    laterality = "left" if anatomy.random() < 0.5 else "right"
-    canvas = paint_knee(draw_shape(anatomy), severity, lesion)
-    mirror = np.diag([-1.0 if laterality == "left" else 1.0, 1.0, 1.0, 1.0])
+    laterality = "left" if shape.random() < 0.5 else "right"
+    return Anatomy(paint_knee(draw_shape(shape), severity, lesion), severity, laterality, seed)
+
+
+def scan_anatomy(
+    anatomy: Anatomy, seed: int, centre: str | None = None, contrast: Contrast = "physical"
+) -> PhantomStudy:
+    """Scan a joint in three planes; another seed is another visit, at another place with other noise.
+
+    Args:
+        anatomy: of the joint.
+        seed: of the scan, 0 or more.
+        centre: a key of `CENTRES`; None draws one of those for training.
+        contrast: `physical`, or `random` for tissues whose signals are drawn at random in each series.
+
+    Raises:
+        ValueError: for an unknown centre.
+    """
+    if centre is not None and centre not in CENTRES:
+        raise ValueError(f"unknown centre {centre}; centres are {', '.join(CENTRES)}")
+    place, *scanners = _streams(seed, 3 + 1 + len(Plane))[3:]
     joint_centre = np.eye(4)
     joint_centre[:3, 3] = place.uniform(-60, 60, size=3)
+    mirror = np.diag([-1.0 if anatomy.laterality == "left" else 1.0, 1.0, 1.0, 1.0])
     to_joint = mirror @ np.linalg.inv(joint_centre)
+    drawn = str(place.choice(TRAINING))
+    site = CENTRES[centre or drawn]
     planes = {}
     for plane, generator in zip(Plane, scanners, strict=True):
-        protocol = draw_protocol(plane, generator)
-        affine = joint_centre @ place_stack(plane, protocol, generator)
-        image, labels = scan(canvas, affine, to_joint, protocol, generator)
-        source = SeriesSource(name=f"phantom {seed} {plane.value}")
-        planes[plane] = PhantomSeries(Volume(image, affine, source), labels, protocol.name)
-    return PhantomStudy(planes, severity, laterality, seed)
+        protocol = draw_protocol(plane, site, generator)
+        affine = joint_centre @ place_stack(plane, STACK_CENTRES[plane], protocol, generator)
+        signals = physical_signals(protocol.sequence, protocol.field, generator)
+        if contrast == "random":
+            signals = random_signals(generator)
+        image, labels = scan(anatomy.canvas, affine, to_joint, protocol, signals, generator)
+        source = SeriesSource(name=f"phantom {anatomy.seed} {plane.value}")
+        name = protocol.name if contrast == "physical" else "random"
+        planes[plane] = PhantomSeries(Volume(image, affine, source), labels, name)
+    return PhantomStudy(planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed)
+
+
+def _streams(seed: int, count: int) -> list[np.random.Generator]:
+    """A stream for each purpose: what is drawn for one leaves the others as they are."""
+    children = np.random.SeedSequence([seed, 20602]).spawn(count)
+    return [np.random.Generator(np.random.PCG64(child)) for child in children]

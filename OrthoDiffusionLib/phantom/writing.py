@@ -19,6 +19,7 @@ def write_study(study: PhantomStudy, folder: Path) -> None:
         write_labels(truth / f"{plane.value}.nii.gz", series.labels, series.volume.affine)
     content = {
         "seed": study.seed,
+        "centre": study.centre,
         "laterality": study.laterality,
         "findings": dict(study.findings),
         "contrasts": {plane.value: series.contrast for plane, series in study.planes.items()},

@@ -21,16 +21,17 @@ def augment(
         image: (k, i, j), in [-1, 1].
         labels: integers, the same shape.
         size: pixels of the changed window along i and j.
-        generator: draws rotation (+-10 degrees), scale (+-12 %), shift (+-6 %) and gamma (0.7 to 1.4).
+        generator: draws rotation (+-15 degrees), scale (+-15 %, and +-12 % more between the axes), shift (+-8 %) and
+            gamma (0.7 to 1.4).
 
     Returns:
         image in [-1, 1] and labels, changed alike, both (k, size, size).
     """
-    angle = math.radians(generator.uniform(-10, 10))
-    scale = generator.uniform(0.88, 1.12)
-    shift = generator.uniform(-0.12, 0.12, size=2)
-    cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
-    matrix = torch.tensor([[cos, -sin, shift[0]], [sin, cos, shift[1]]], dtype=torch.float32)[None]
+    angle = math.radians(generator.uniform(-15, 15))
+    scale = generator.uniform(0.85, 1.15) * np.array([1.0, generator.uniform(0.88, 1.12)])
+    shift = generator.uniform(-0.16, 0.16, size=2)
+    (cos, sin), (a, b) = (math.cos(angle), math.sin(angle)), 1 / scale
+    matrix = torch.tensor([[a * cos, -b * sin, shift[0]], [a * sin, b * cos, shift[1]]], dtype=torch.float32)[None]
     grid = functional.affine_grid(matrix, [1, 1, size, size], align_corners=False)
     moved = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
     truth = functional.grid_sample(labels[None].float(), grid, mode="nearest", align_corners=False)[0]

@@ -19,6 +19,7 @@ from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.networks.fusion import PlaneGate
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
+from OrthoDiffusionLib.phantom.centres import TRAINING
 from OrthoDiffusionLib.training.calibration import calibrate
 from OrthoDiffusionLib.training.gate_training import train_gate
 from OrthoDiffusionLib.training.phantom_stacks import PlaneStack, StudyStacks
@@ -68,10 +69,11 @@ def build_demonstration(
     folder: Path,
     networks: Mapping[Plane, PlaneNetworks],
     validation: Sequence[StudyStacks],
+    parent: Bundle | None,
     *,
     timestep: int,
     window_size: int,
-    steps: Sequence[int],
+    steps: int,
     training_seeds: range,
     validation_seeds: range,
 ) -> Bundle:
@@ -99,14 +101,14 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps[0] + sum(steps[2:])} steps on labelled phantoms;"
-            " not pre-trained.",
+            "encoder_training": f"Trained with its heads for {steps} steps on labelled phantoms; not pre-trained."
+            f" {_start(parent)}",
             "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
         }
     description = {
         "name": NAME,
-        "version": "0.2.0",
+        "version": "0.3.0",
         "title": "Demonstration model of the knee, trained on phantoms",
         "intended_use": NOTICE,
         "license": "MIT",
@@ -124,7 +126,8 @@ def build_demonstration(
         "fusion": {"gate": "models/gate.safetensors"},
         "calibration": {key: value.model_dump() for key, value in calibrations(gate, logits, present).items()},
         "training_data": {
-            "description": f"{len(training_seeds)} synthetic knees of OrthoDiffusion's phantom; no image of a person.",
+            "description": f"{len(training_seeds)} synthetic knees of OrthoDiffusion's phantom, each scanned at one of"
+            f" {len(TRAINING)} made-up centres and once more in a contrast of chance; no image of a person.",
             "studies": len(training_seeds),
             "synthetic": True,
             "seeds": f"{training_seeds.start} to {training_seeds.stop - 1}; gate and calibration on"
@@ -138,23 +141,29 @@ def build_demonstration(
         "lineage": {
             "created_by": f"OrthoDiffusionLib.training.demonstration {__version__}",
             "created_on": date.today().isoformat(),
-            "source": "Trained from random weights.",
+            "source": _start(parent),
         },
     }
-    return write_bundle(folder, description, weights, _model_card(steps, len(training_seeds)), LICENSE_TEXT)
+    card = _model_card(steps, len(training_seeds), parent)
+    return write_bundle(folder, description, weights, card, LICENSE_TEXT)
 
 
-def _model_card(steps: Sequence[int], studies: int) -> str:
+def _start(parent: Bundle | None) -> str:
+    if parent is None:
+        return "Training started from random weights."
+    return f"Training started from the weights of {parent.manifest.name} {parent.manifest.version}."
+
+
+def _model_card(steps: int, studies: int, parent: Bundle | None) -> str:
     return f"""# Demonstration model of the knee
 
 **{NOTICE}**
 
 Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
-structures and a diagnosis head for 8 findings. Encoder and diagnosis head were trained for {steps[0]} steps a plane on
-{studies} synthetic knees, the decoder then for {steps[1]} steps on the frozen encoder, and all of that together for
-{sum(steps[2:])} steps more, many of the windows in contrasts of chance.
+structures and a diagnosis head for 8 findings. They were trained together for {steps} steps a plane on {studies}
+synthetic knees, half of the windows off the centre in contrasts of chance. {_start(parent)}
 A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
 Measure it with `orthodiffusion evaluate`; make it again with
-`python -m OrthoDiffusionLib.training.demonstration --output training-output --bundle DIR`.
+`python -m OrthoDiffusionLib.training.demonstration --output training-output --parent PARENT --bundle DIR`.
 """

@@ -12,12 +12,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.phantom import make_study
+from OrthoDiffusionLib.phantom import PhantomSeries, make_anatomy, scan_anatomy
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import resize_slices
+
+RANDOM_SCAN = 1_000_000
+"""Added to a study's seed for its scan of random contrast, which lies elsewhere than the one of physical contrast."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,16 @@ class PlaneStack:
 
 @dataclass(frozen=True)
 class StudyStacks:
-    """The planes of one study, and which findings are present: float32, (findings,), 0 or 1."""
+    """One study.
+
+    Attributes:
+        planes: as a centre scanned them.
+        random: the same joint scanned again with a contrast of chance; for segmentation alone.
+        present: which findings are there: float32, (findings,), 0 or 1.
+    """
 
     planes: Mapping[Plane, PlaneStack]
+    random: Mapping[Plane, PlaneStack]
     present: npt.NDArray[np.float32]
 
 
@@ -45,7 +56,7 @@ def load_studies(folder: Path, seeds: Sequence[int], size: int, processes: int) 
     """Studies of these seeds, in order; those that the folder lacks are made first."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [seed for seed in seeds if not _file(folder, seed, size).exists()]
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for _ in pool.map(partial(_make, folder=folder, size=size), missing, chunksize=4):
             continue
     return [_read(_file(folder, seed, size)) for seed in seeds]
@@ -56,20 +67,28 @@ def _file(folder: Path, seed: int, size: int) -> Path:
 
 
 def _make(seed: int, folder: Path, size: int) -> None:
-    study = make_study(seed)
+    anatomy = make_anatomy(seed)
     findings = load_joint("knee").findings
     arrays: dict[str, npt.NDArray[Any]] = {
-        "present": np.array([study.findings[finding.key] > 0 for finding in findings], np.float32)
+        "present": np.array([anatomy.findings[finding.key] > 0 for finding in findings], np.float32)
     }
-    for plane, series in study.planes.items():
-        image = to_network_axes(series.volume, plane).array
-        labels = to_network_axes(Volume(series.labels, series.volume.affine), plane).array
-        arrays[f"{plane.value}_image"] = resize_slices(image, size).astype(np.float16)
-        arrays[f"{plane.value}_labels"] = nearest_labels(labels, size)
+    scans = {
+        "scan": scan_anatomy(anatomy, seed),
+        "random": scan_anatomy(anatomy, seed + RANDOM_SCAN, contrast="random"),
+    }
+    for name, study in scans.items():
+        for plane, series in study.planes.items():
+            arrays[f"{plane.value}_{name}"], arrays[f"{plane.value}_{name}_labels"] = _stack(series, plane, size)
     target = _file(folder, seed, size)
     unfinished = target.with_suffix(f".{os.getpid()}.part.npz")
     np.savez_compressed(unfinished, **arrays)  # type: ignore[arg-type]
     unfinished.replace(target)
+
+
+def _stack(series: PhantomSeries, plane: Plane, size: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
+    image = to_network_axes(series.volume, plane).array
+    labels = to_network_axes(Volume(series.labels, series.volume.affine), plane).array
+    return resize_slices(image, size).astype(np.float16), nearest_labels(labels, size)
 
 
 def nearest_labels(labels: npt.NDArray[np.int16], size: int) -> npt.NDArray[np.int8]:
@@ -82,5 +101,11 @@ def nearest_labels(labels: npt.NDArray[np.int16], size: int) -> npt.NDArray[np.i
 
 def _read(path: Path) -> StudyStacks:
     with np.load(path) as arrays:
-        planes = {plane: PlaneStack(arrays[f"{plane.value}_image"], arrays[f"{plane.value}_labels"]) for plane in Plane}
-        return StudyStacks(planes, arrays["present"])
+        scans = [
+            {
+                plane: PlaneStack(arrays[f"{plane.value}_{name}"], arrays[f"{plane.value}_{name}_labels"])
+                for plane in Plane
+            }
+            for name in ("scan", "random")
+        ]
+        return StudyStacks(scans[0], scans[1], arrays["present"])

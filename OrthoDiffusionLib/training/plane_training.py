@@ -34,8 +34,9 @@ class PlaneTraining:
             lie anywhere in the stack and train the segmentation alone.
         centre_jitter: slices.
         diagnosis_share: weight of the diagnosis loss; 0 leaves the diagnosis head as it is.
-        contrast_share: share of the windows off the centre whose contrast is drawn at random; the centre windows keep
-            theirs, for findings are told by it.
+        random_share: share of the windows off the centre that come from the scan of random contrast; the centre windows
+            keep a centre's contrast, for findings are told by it.
+        contrast_share: share of the windows off the centre whose intensities go through a random curve besides.
         encoder_rate: the encoder's learning rate over the heads'; 0 freezes it.
         half_precision: multiply in bfloat16 (weights and losses stay in float32): a step of four windows takes 1.5 s
             against 2.8 s on one core with AVX512-BF16.
@@ -51,6 +52,7 @@ class PlaneTraining:
     centre_share: float = 0.75
     centre_jitter: int = 1
     diagnosis_share: float = 1.0
+    random_share: float = 0.0
     contrast_share: float = 0.0
     encoder_rate: float = 1.0
     half_precision: bool = False
@@ -131,9 +133,11 @@ def _draw_batch(
     """Windows (batch, 1, 16, i, j), labels (batch, 16, i, j), findings (batch, n), and which windows are central."""
     windows, labels, present, central = [], [], [], []
     for index in generator.integers(0, len(studies), settings.batch):
-        stack = studies[index].planes[plane]
-        last = stack.image.shape[0] - 16
+        study = studies[index]
         is_central = bool(generator.random() < settings.centre_share)
+        is_random = not is_central and bool(generator.random() < settings.random_share)
+        stack = (study.random if is_random else study.planes)[plane]
+        last = stack.image.shape[0] - 16
         if is_central:
             jitter = generator.integers(-settings.centre_jitter, settings.centre_jitter + 1)
             start = int(np.clip(centre_window(stack.image.shape[0]) + jitter, 0, last))
@@ -146,6 +150,6 @@ def _draw_batch(
             window = randomise_contrast(window, generator)
         windows.append(window[None])
         labels.append(truth)
-        present.append(torch.from_numpy(studies[index].present))
+        present.append(torch.from_numpy(study.present))
         central.append(is_central)
     return torch.stack(windows), torch.stack(labels), torch.stack(present), torch.tensor(central)

@@ -1,0 +1,159 @@
+"""Centres: hospitals whose scanners and habits differ, so that a model can be measured on one that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from OrthoDiffusionLib.anatomy import Plane
+
+Range = tuple[float, float]
+Shares = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Centre:
+    """What a centre's images have in common.
+
+    Attributes:
+        key: its name.
+        field: tesla.
+        contrasts: for each plane, share of the series of each contrast.
+        pixel: mm, in-plane.
+        field_of_view: mm, along both axes of a slice.
+        distance: mm between slice centres.
+        gap: mm of it that no slice covers.
+        signal_to_noise: of the brightest tissue.
+        fat_left: share of the fat signal that suppression leaves.
+        shading: strength of the coil's shading; a factor of about exp(2 shading) across the knee.
+        sharpening: of the vendor's filter: -1 smooths, 1 enhances edges.
+        motion_rate: share of series with ghosts of motion.
+        wrap_rate: share of series in which the leg folds over.
+        maximum: grey value that the brightest percentile is scaled to.
+    """
+
+    key: str
+    field: float
+    contrasts: Mapping[Plane, Shares]
+    pixel: Range
+    field_of_view: Range
+    distance: Range
+    gap: Range
+    signal_to_noise: Range
+    fat_left: Range
+    shading: Range
+    sharpening: Range
+    motion_rate: float
+    wrap_rate: float
+    maximum: Range
+
+
+_USUAL: Mapping[Plane, Shares] = {
+    Plane.AXIAL: {"PD-FS": 0.5, "T2-FS": 0.5},
+    Plane.SAGITTAL: {"PD-FS": 0.8, "PD": 0.2},
+    Plane.CORONAL: {"PD-FS": 0.6, "T1": 0.4},
+}
+_FLUID: Mapping[Plane, Shares] = {
+    Plane.AXIAL: {"T2-FS": 0.8, "PD": 0.2},
+    Plane.SAGITTAL: {"PD-FS": 0.5, "T2-FS": 0.3, "PD": 0.2},
+    Plane.CORONAL: {"PD-FS": 0.5, "T2-FS": 0.5},
+}
+_THREE_D: Mapping[Plane, Shares] = {
+    Plane.AXIAL: {"PD-FS": 0.4, "DESS reformatted": 0.3, "DESS first echo reformatted": 0.3},
+    Plane.SAGITTAL: {"PD-FS": 0.2, "DESS": 0.35, "DESS first echo": 0.3, "GRE": 0.15},
+    Plane.CORONAL: {"PD-FS": 0.4, "DESS reformatted": 0.3, "DESS first echo reformatted": 0.3},
+}
+_MIXED: Mapping[Plane, Shares] = {
+    Plane.AXIAL: {"PD-FS": 0.6, "T2-FS": 0.4},
+    Plane.SAGITTAL: {"PD-FS": 0.7, "T2-FS": 0.15, "PD": 0.15},
+    Plane.CORONAL: {"PD-FS": 0.7, "T1": 0.3},
+}
+
+_ALL = (
+    Centre(
+        key="hill",
+        field=1.5,
+        contrasts=_USUAL,
+        pixel=(0.5, 0.7),
+        field_of_view=(150, 175),
+        distance=(3.6, 4.4),
+        gap=(0.3, 0.7),
+        signal_to_noise=(14, 26),
+        fat_left=(0.1, 0.3),
+        shading=(0.2, 0.5),
+        sharpening=(-0.8, 0.2),
+        motion_rate=0.15,
+        wrap_rate=0.1,
+        maximum=(300, 700),
+    ),
+    Centre(
+        key="harbour",
+        field=3.0,
+        contrasts=_USUAL,
+        pixel=(0.42, 0.55),
+        field_of_view=(140, 165),
+        distance=(3.2, 3.8),
+        gap=(0.2, 0.5),
+        signal_to_noise=(22, 42),
+        fat_left=(0.04, 0.15),
+        shading=(0.3, 0.8),
+        sharpening=(0.0, 0.9),
+        motion_rate=0.08,
+        wrap_rate=0.05,
+        maximum=(800, 1500),
+    ),
+    Centre(
+        key="meadow",
+        field=1.5,
+        contrasts=_FLUID,
+        pixel=(0.48, 0.65),
+        field_of_view=(150, 180),
+        distance=(3.4, 4.2),
+        gap=(0.3, 0.8),
+        signal_to_noise=(16, 30),
+        fat_left=(0.05, 0.25),
+        shading=(0.1, 0.5),
+        sharpening=(-0.4, 0.6),
+        motion_rate=0.1,
+        wrap_rate=0.1,
+        maximum=(1500, 3500),
+    ),
+    Centre(
+        key="college",
+        field=3.0,
+        contrasts=_THREE_D,
+        pixel=(0.42, 0.6),
+        field_of_view=(140, 170),
+        distance=(3.0, 3.6),
+        gap=(0.2, 0.4),
+        signal_to_noise=(20, 40),
+        fat_left=(0.03, 0.15),
+        shading=(0.2, 0.8),
+        sharpening=(-0.3, 0.5),
+        motion_rate=0.05,
+        wrap_rate=0.03,
+        maximum=(400, 1200),
+    ),
+    Centre(
+        key="island",
+        field=3.0,
+        contrasts=_MIXED,
+        pixel=(0.45, 0.6),
+        field_of_view=(145, 170),
+        distance=(3.3, 4.0),
+        gap=(0.3, 0.6),
+        signal_to_noise=(18, 34),
+        fat_left=(0.06, 0.2),
+        shading=(0.4, 0.9),
+        sharpening=(0.2, 1.0),
+        motion_rate=0.1,
+        wrap_rate=0.05,
+        maximum=(2000, 4000),
+    ),
+)
+CENTRES: Mapping[str, Centre] = {centre.key: centre for centre in _ALL}
+
+HELD_OUT = "island"
+"""The centre that no demonstration model is trained on; `orthodiffusion evaluate` measures on it."""
+
+TRAINING = tuple(key for key in CENTRES if key != HELD_OUT)

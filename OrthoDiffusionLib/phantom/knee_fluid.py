@@ -1,0 +1,55 @@
+"""The joint's capsule and its fluid: a physiological film, or an effusion."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
+from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.tissues import Tissue
+
+
+def paint_capsule(canvas: AnatomyCanvas, bones: Field, region: Region) -> None:
+    """The joint's capsule and retinacula: a dark sheet over the joint's sides; `bones` is the distance to the bones."""
+    x, y, z = region.points
+    height = np.abs(z - 8) - 26
+    sides = np.maximum(height, 14 - np.abs(x))
+    sheet = np.maximum(np.abs(bones - 5.0) - 0.55, sides.astype(np.float32))
+    inside = (region.fine(sheet) < 0) & canvas.is_any(region, Tissue.FAT)
+    canvas.paint(region, inside, Tissue.SEPTUM)
+
+
+def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones: Field, region: Region) -> None:
+    """The joint's fluid, physiological or an effusion of a severity of 0 to 1; bones are painted over it later.
+
+    An effusion fills the suprapatellar recess more than 5 mm deep, then the gutters, then the back of the joint.
+    """
+    size = canvas.scale
+    soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE)
+    # Between the bones, where cartilage and menisci leave room.
+    near = ellipsoid(region.points, (0, -1, 2), (37, 25, 9 + 2 * effusion))
+    film = np.maximum(near, bones - (1.2 + 2.2 * effusion))
+    canvas.paint(region, (region.fine(film) < 0) & canvas.is_any(region, *soft), Tissue.FLUID)
+    depth = (shape.fluid if effusion == 0 else 5.0 + 12.0 * effusion) / size
+    top = shape.patella_height / size + 24
+    wide = 17 + 13 * effusion
+    parts = [
+        ellipsoid(
+            region.points, (0, 25 + 0.5 * depth, top + 8 * effusion), (wide, 0.5 * depth + 0.3, 21 + 12 * effusion)
+        )
+    ]
+    if effusion:
+        thick = 1.0 + 5.0 * effusion
+        for side in (-1, 1):
+            parts.append(ellipsoid(region.points, (side * 37.5, 10, 28), (thick, 17, 14 + 8 * effusion)))
+        behind = 2.0 + 4.0 * max(effusion - 0.3, 0.0)
+        parts.append(ellipsoid(region.points, (-17, -32, 16), (11, behind, 13)))
+    recess = parts[0]
+    for part in parts[1:]:
+        recess = union(recess, part, 3)
+    fine = region.fine(recess)
+    room = canvas.is_any(region, *soft, Tissue.TENDON) & (region.fine(bones) > 0)
+    lining = 0.8 + 0.8 * effusion
+    canvas.paint(region, (fine < lining) & room & ~canvas.is_any(region, Tissue.TENDON), Tissue.SYNOVIUM)
+    canvas.paint(region, (fine < 0) & room & ~canvas.is_any(region, Tissue.TENDON), Tissue.FLUID)

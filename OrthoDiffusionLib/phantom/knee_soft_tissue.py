@@ -1,0 +1,156 @@
+"""What lies around the joint: skin, fat, fascia, muscles, tendons and vessels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, intersection, loft, union
+from OrthoDiffusionLib.phantom.knee_bones import patella_front
+from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.tissues import Tissue
+
+SKIN = 1.6
+
+# The leg within its fascia; z, centre x, centre y, half width, half depth.
+FASCIA = (
+    (-110, 2, -16, 48, 49),
+    (-60, 1, -13, 50, 48),
+    (-25, 0, -8, 50, 46),
+    (5, 0, -4, 49.5, 47),
+    (35, 0, 0, 51, 49),
+    (60, 1, 2, 56, 53),
+    (110, 2, 2, 63, 59),
+)
+
+# Muscles by name, each with its sections; where two meet, the nearer one has the point and a septum parts them.
+MUSCLES = {
+    "vastus medialis": ((26, -39, 12, 5, 9), (45, -37, 14, 12, 20), (70, -32, 16, 21, 29), (110, -28, 18, 27, 34)),
+    "vastus lateralis": ((38, 37, 18, 5, 12), (60, 36, 16, 14, 25), (85, 34, 16, 20, 31), (110, 32, 16, 25, 35)),
+    "vastus intermedius": ((62, 2, 27, 12, 3), (85, 2, 30, 20, 7), (110, 2, 32, 24, 11)),
+    "semimembranosus": ((-6, -29, -31, 5, 5), (15, -28, -36, 10, 9), (45, -23, -37, 18, 14), (110, -18, -38, 24, 20)),
+    "gracilis and sartorius": (
+        (-30, -38, -22, 3, 6), (0, -42, -26, 5, 9), (40, -42, -24, 7, 11), (110, -42, -18, 9, 14),
+    ),
+    "biceps femoris": ((-16, 41, -22, 4, 5), (10, 39, -26, 7, 11), (45, 33, -33, 14, 16), (110, 28, -36, 22, 20)),
+    "gastrocnemius, medial head": (
+        (-110, -20, -46, 26, 20), (-50, -20, -44, 23, 17), (-15, -19, -41, 20, 14), (15, -18, -39, 16, 11),
+        (38, -18, -36, 7, 6),
+    ),
+    "gastrocnemius, lateral head": (
+        (-110, 22, -46, 24, 18), (-50, 22, -44, 21, 16), (-15, 21, -41, 18, 13), (15, 21, -39, 14, 10),
+        (38, 21, -36, 6, 6),
+    ),
+    "soleus": ((-110, 6, -32, 34, 13), (-60, 12, -31, 24, 8), (-35, 22, -31, 10, 5), (-28, 24, -30, 3, 2)),
+    "popliteus": (
+        (-84, -4, -17, 6, 3), (-70, -4, -19, 16, 7), (-45, -2, -24, 17, 7), (-22, 10, -29, 15, 5), (-6, 22, -31, 8, 3),
+    ),
+    "tibialis anterior": ((-110, 26, 14, 14, 15), (-60, 27, 13, 10, 14), (-38, 29, 10, 5, 8)),
+    "peroneus": ((-110, 42, -8, 9, 14), (-60, 42, -8, 7, 12), (-38, 43, -8, 4, 7)),
+}  # fmt: skip
+
+SEPTUM = 1.1
+"""mm of fat between two muscles."""
+
+
+def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, generator: np.random.Generator) -> None:
+    """Paint the leg without its joint; `bones` is the distance to them over the whole lattice."""
+    region = canvas.everywhere()
+    fascia = loft(region.points, FASCIA, 2.2) * canvas.scale
+    front = 7.5 * np.exp(
+        -((region.points[0] / 27) ** 2) - ((region.points[2] - shape.patella_height / shape.scale) / 32) ** 2
+    )
+    fascia -= np.where(region.points[1] > 0, front, 0) * canvas.scale
+    # The fascia covers every bone, wherever a dislocated kneecap lies.
+    fascia = union(fascia, (bones - 2.5) * canvas.scale, 8)
+    # The fat is thicker at the medial side and thin over kneecap and shin.
+    uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator) - 0.012 * region.points[0]
+    uneven *= 1 - 0.55 * np.clip((region.points[1] - 12) / 24, 0, 1)
+    cover = shape.fat * np.clip(uneven, 0.3, 2)
+    fine_fascia = region.fine(fascia)
+    outer = fine_fascia - region.fine(cover.astype(np.float32))
+    canvas.paint(region, outer < SKIN, Tissue.SKIN)
+    canvas.paint(region, outer < 0, Tissue.FAT)
+    canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
+    _paint_small_vessels(canvas, outer, fine_fascia, generator)
+    _paint_muscles(canvas, region, fascia, shape, generator)
+    _paint_vessels(canvas, generator)
+    _paint_tendons(canvas, shape)
+
+
+def _paint_muscles(
+    canvas: AnatomyCanvas, region: Region, fascia: Field, shape: KneeShape, generator: np.random.Generator
+) -> None:
+    nearest = np.full_like(fascia, 1e3)
+    second = nearest.copy()
+    for sections in MUSCLES.values():
+        table = np.array(sections, float)
+        table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
+        first, last = table[0, 0], table[-1, 0]
+        part = canvas.region((-90, -90, first if first > -100 else -130), (90, 90, last if last < 100 else 130))
+        distance = loft(part.points, table, 2.2)
+        # The ends within the field of view are closed; beyond it the muscle goes on.
+        for end, within in ((first - part.points[2], first > -100), (part.points[2] - last, last < 100)):
+            if within:
+                distance = intersection(distance, end, 12)
+        before = nearest[part.cells]
+        second[part.cells] = np.minimum(np.maximum(before, distance), second[part.cells])
+        nearest[part.cells] = np.minimum(before, distance)
+    fine = region.fine(np.maximum(nearest, fascia + 1.0))
+    belly = (fine < 0) & (region.fine(second - nearest) > SEPTUM)
+    canvas.paint(region, belly, Tissue.MUSCLE)
+    # Streaks of fat run along the fibres.
+    streaks = smooth_field(belly.shape, (60, 60, 9), generator)
+    canvas.paint(region, belly & (streaks > 2.1), Tissue.FAT)
+
+
+def _paint_small_vessels(canvas: AnatomyCanvas, outer: Field, fascia: Field, generator: np.random.Generator) -> None:
+    """A few veins and septa in the fat under the skin."""
+    region = canvas.everywhere()
+    layer = (fascia > 0.8) & (outer < -0.8)
+    veins = np.abs(smooth_field(outer.shape, (14, 14, 7), generator)) < 0.03
+    across = np.abs(smooth_field(outer.shape, (9, 9, 9), generator)) < 0.03
+    canvas.paint(region, layer & veins, Tissue.SEPTUM)
+    canvas.paint(region, layer & across & (np.abs(outer) > 1.5), Tissue.SEPTUM)
+    for centre in ((-46.0, -14.0), (-30.0, 40.0), (44.0, -30.0)):
+        wander = generator.uniform(-5, 5, size=2)
+        low = (centre[0] + wander[0], centre[1], -130.0)
+        high = (centre[0], centre[1] + wander[1], 130.0)
+        around = canvas.region((centre[0] - 14, centre[1] - 12, -130), (centre[0] + 14, centre[1] + 12, 130))
+        distance, _ = curve(around.points, np.array([low, high]))
+        inside = (around.fine(distance) < generator.uniform(1.0, 1.9)) & canvas.is_any(around, Tissue.FAT)
+        canvas.paint(around, inside, Tissue.VESSEL)
+
+
+def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> None:
+    """Popliteal artery, vein and tibial nerve, in the fat behind the joint."""
+    bundle = ((0.0, -34.0, 3.4, Tissue.VESSEL), (3.5, -40.0, 4.0, Tissue.VESSEL), (6.0, -46.0, 2.8, Tissue.NERVE))
+    for x, y, radius, tissue in bundle:
+        x, y = x + generator.uniform(-3, 3), y + generator.uniform(-2, 2)
+        path = bezier((x - 6, y + 12, 120), (x, y, 15), (x + 1, y + 3, -120))
+        region = canvas.region((x - 14, y - 14, -130), (x + 14, y + 22, 130))
+        distance, _ = curve(region.points, path)
+        fine = region.fine(distance)
+        room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.SEPTUM)
+        canvas.paint(region, (fine < radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, (fine < radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+
+
+def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
+    front, height, shift = patella_front(shape), shape.patella_height / shape.scale, shape.patella_shift
+    bands = (
+        # Patellar and quadriceps tendons, iliotibial band, semitendinosus, biceps: path, half width, half depth.
+        (bezier((shift, front + 6, height - 15), (0.5 * shift + 2, front + 3, height - 38), (8, 31, -36)), 13.0, 2.5),
+        (bezier((shift, front + 3, height + 17), (0.6 * shift, front - 2, height + 36), (0, 38, 130)), 15.0, 3.3),
+        (bezier((30, 20, -8), (43.5, 12, 20), (46, 4, 120)), 1.1, 8.0),
+        (bezier((-36, -2, -60), (-38, -34, -5), (-24, -46, 120)), 2.2, 2.2),
+        (bezier((38, -20, -20), (40, -24, -2), (38, -28, 40)), 2.6, 3.2),
+    )
+    for path, half_width, half_depth in bands:
+        low, high = path.min(axis=0) - 16, path.max(axis=0) + 16
+        region = canvas.region(tuple(low), tuple(high))
+        thin = min(half_width, half_depth)
+        distance, _ = curve(region.points, path, (half_width / thin, half_depth / thin, 1))
+        inside = (region.fine(distance) < thin) & ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
+        canvas.paint(region, inside, Tissue.TENDON)

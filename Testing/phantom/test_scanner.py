@@ -1,0 +1,119 @@
+"""The scanner's physics: signals that the equations give, artefacts that keep what they should, centres that differ."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.phantom.artefacts import folded, noisy, shifted_fat
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.centres import CENTRES, HELD_OUT, TRAINING
+from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
+from OrthoDiffusionLib.phantom.protocol import draw_protocol
+from OrthoDiffusionLib.phantom.scanner import scan
+from OrthoDiffusionLib.phantom.sequences import Sequence
+from OrthoDiffusionLib.phantom.tissues import RELAXATION, Relaxation, Tissue, relaxation
+
+
+def water(sequence: Sequence, tissue: Tissue, field: float = 3.0) -> float:
+    return sequence.signal(relaxation(tissue, field))[0]
+
+
+def test_spin_echo_signal_is_the_equation() -> None:
+    signal = Sequence("spin echo", 2000, 40).signal(Relaxation(0.8, 1000, 50, fat=0.25))
+    expected = 0.8 * (1 - np.exp(-2)) * np.exp(-0.8)
+    assert signal == pytest.approx((0.75 * expected, 0.25 * expected))
+
+
+def test_spoiled_gradient_echo_is_brightest_at_the_ernst_angle() -> None:
+    tissue = Relaxation(1.0, 1000, 1e6)
+    ernst = np.degrees(np.arccos(np.exp(-30 / 1000)))
+    angles = np.arange(2, 60)
+    signals = [Sequence("spoiled gradient echo", 30, 5, flip).signal(tissue)[0] for flip in angles]
+    assert angles[int(np.argmax(signals))] == pytest.approx(ernst, abs=1)
+
+
+def test_steady_state_without_transverse_memory_is_the_spoiled_one() -> None:
+    """With T2 far below TR the second echo is gone and the first one is that of a spoiled sequence."""
+    tissue = Relaxation(1.0, 800, 1.0)
+    echoes = [Sequence(family, 30, 0, 25).signal(tissue)[0] for family in ("steady state", "spoiled gradient echo")]
+    assert echoes[0] == pytest.approx(echoes[1], rel=1e-3)
+    assert Sequence("DESS", 30, 0, 25).signal(tissue)[0] == pytest.approx(echoes[0], rel=1e-3)
+
+
+def test_contrasts_look_as_readers_know_them() -> None:
+    for field in (1.5, 3.0):
+        proton = Sequence("spin echo", 3000, 35, fat_left=0.1)
+        order = [water(proton, t, field) for t in (Tissue.FLUID, Tissue.CARTILAGE, Tissue.MENISCUS, Tissue.TENDON)]
+        assert order == sorted(order, reverse=True)
+        assert sum(proton.signal(relaxation(Tissue.MARROW, field))) < water(proton, Tissue.OEDEMA, field)
+        t1 = Sequence("spin echo", 600, 15)
+        assert sum(t1.signal(relaxation(Tissue.FAT, field))) > 2 * water(t1, Tissue.FLUID, field)
+        dess = Sequence("DESS", 16.3, 4.7, 25, fat_left=0.05)
+        assert water(dess, Tissue.FLUID, field) > 1.5 * water(dess, Tissue.CARTILAGE, field)
+
+
+def test_every_tissue_has_figures_for_both_fields() -> None:
+    assert set(RELAXATION) == set(Tissue)
+    assert all(len(columns) == 2 for columns in RELAXATION.values())
+
+
+def test_folding_keeps_the_signal_and_fat_moves_along_the_read_axis() -> None:
+    image = np.random.default_rng(0).random((40, 30, 4), np.float32)
+    assert folded(image, 5).sum() == pytest.approx(image.sum(), rel=1e-5)
+    assert folded(image, 0) is image
+    protocol = draw_protocol(Plane.CORONAL, CENTRES["harbour"], np.random.default_rng(1))
+    spot = np.zeros((40, 30, 4), np.float32)
+    spot[20, 15, 2] = 1
+    moved = shifted_fat(spot, dataclasses.replace(protocol, fat_shift=2.25, read_axis=1))
+    assert moved[20, 17, 2] == pytest.approx(0.75)
+    assert moved[20, 18, 2] == pytest.approx(0.25)
+
+
+def test_noise_is_rician() -> None:
+    noise = noisy(np.zeros((60, 60, 8), np.float32) + np.float32(1e-3), 1e-3, np.random.default_rng(0))
+    # Without signal the magnitude is Rayleigh distributed: mean sigma sqrt(pi / 2), sigma = 1.
+    assert noise.mean() == pytest.approx(np.sqrt(np.pi / 2), rel=0.02)
+
+
+def test_thick_slices_average_what_lies_in_them() -> None:
+    """A plane of muscle that covers the lower half of a slice gives half the signal, a quarter a quarter."""
+    canvas = AnatomyCanvas((-30, -30, -30), (30, 30, 30))
+    canvas.tissue[:, :, : canvas.tissue.shape[2] // 2] = Tissue.MUSCLE
+    protocol = dataclasses.replace(
+        draw_protocol(Plane.AXIAL, CENTRES["hill"], np.random.default_rng(0)),
+        pixel=(1.0, 1.0), pixels=(31, 31), slices=5, slice_distance=4.0, slice_thickness=4.0, shading=0.0,
+        sharpening=0.0, ghosts=0.0, fold=0.0, signal_to_noise=1e6,
+    )  # fmt: skip
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    affine[:3, 3] = (-15, -15, -9)
+    signals = np.zeros((2, len(Tissue)), np.float32)
+    signals[0, Tissue.MUSCLE] = 1
+    image, _ = scan(canvas, affine, np.eye(4), protocol, signals, np.random.default_rng(0))
+    profile = image.mean(axis=(0, 1)) / image[:, :, 0].mean()
+    # Slices at -9, -5, -1, 3, 7 mm, 4 mm thick: the third reaches from -3 to 1. 6 % of it is the tissue's unevenness.
+    assert profile[1] == pytest.approx(1, abs=0.12)
+    assert profile[2] == pytest.approx(0.75, abs=0.12)
+    assert profile[3] == pytest.approx(0, abs=0.02)
+
+
+def test_random_signals_differ_each_time_and_physical_ones_only_a_little() -> None:
+    generator = np.random.default_rng(0)
+    sequence = Sequence("spin echo", 3000, 35, fat_left=0.1)
+    physical = np.stack([physical_signals(sequence, 3.0, generator)[0] for _ in range(20)])
+    random = np.stack([random_signals(generator)[0] for _ in range(20)])
+    muscle = Tissue.MUSCLE
+    assert physical[:, muscle].std() < 0.15 * physical[:, muscle].mean()
+    assert random[:, muscle].std() > 0.15
+    assert 0 <= random.min() <= random.max() <= 1
+
+
+def test_the_held_out_centre_is_not_among_those_for_training() -> None:
+    assert HELD_OUT in CENTRES
+    assert HELD_OUT not in TRAINING
+    for centre in CENTRES.values():
+        for shares in centre.contrasts.values():
+            assert sum(shares.values()) == pytest.approx(1)
