@@ -17,7 +17,7 @@ import safetensors
 import torch
 
 from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
-from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
+from OrthoDiffusionLib.bundles.opening import CARD_FILE, Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -69,7 +69,7 @@ def write_bundle(
         )
     contents = {name: weights_bytes(tensors) for name, tensors in weights.items()}
     contents["configs/inference.json"] = _json(INFERENCE_CONFIG)
-    contents["docs/README.md"] = readme.encode()
+    contents[CARD_FILE] = readme.encode()
     contents["LICENSE"] = license_text.encode()
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
     manifest = BundleManifest.model_validate(
@@ -95,6 +95,42 @@ def write_bundle(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return replace(verified, folder=folder)
+
+
+def replace_card(bundle: Bundle, card: str) -> Bundle:
+    """Give a bundle another model card; its manifest's hashes follow, everything else stays as it is.
+
+    Args:
+        bundle: opened, and so verified.
+        card: Markdown.
+
+    Raises:
+        OrthoDiffusionError: OUTPUT_NOT_WRITABLE, DISK_FULL.
+    """
+    manifest = json.loads((bundle.folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    manifest["files"][CARD_FILE] = hashlib.sha256(card.encode()).hexdigest()
+    parent = bundle.folder.parent
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=parent))
+    except OSError as error:
+        raise _not_writable(error) from error
+    try:
+        changed, replaced = staging / "new", staging / "old"
+        shutil.copytree(bundle.folder, changed)
+        (changed / CARD_FILE).write_bytes(card.encode())
+        (changed / MANIFEST_FILE).write_bytes(_json(manifest))
+        verified = open_bundle(changed)
+        bundle.folder.rename(replaced)
+        try:
+            changed.rename(bundle.folder)
+        except OSError:
+            replaced.rename(bundle.folder)
+            raise
+    except OSError as error:
+        raise _not_writable(error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return replace(verified, folder=bundle.folder)
 
 
 def _package_versions() -> dict[str, Any]:

@@ -13,7 +13,8 @@ from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, WEIGHTS_SUFFIX, B
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
-REQUIRED_FILES = ("configs/inference.json", "docs/README.md", "LICENSE")
+CARD_FILE = "docs/README.md"
+REQUIRED_FILES = ("configs/inference.json", CARD_FILE, "LICENSE")
 IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 HARMLESS_SUFFIXES = frozenset({WEIGHTS_SUFFIX, ".json", ".yaml", ".md", ".txt", ".csv", ".png"})
@@ -40,6 +41,10 @@ class Bundle:
     folder: Path
     manifest: BundleManifest
     manifest_sha256: str
+
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return (self.folder / CARD_FILE).read_text(encoding="utf-8")
 
 
 def open_bundle(folder: Path) -> Bundle:

@@ -20,11 +20,18 @@ def evaluate(
         Optional[str],  # noqa: UP045
         typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
     ] = None,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Write the figures into the bundle's model card.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Measure segmentation and diagnosis on phantoms, with 95 % bootstrap intervals."""
     with reported(as_json):
+        from OrthoDiffusionLib.bundles.building import replace_card
+        from OrthoDiffusionLib.bundles.opening import open_bundle
+        from OrthoDiffusionLib.bundles.registry import find_bundle
         from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
+        from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
         from OrthoDiffusionLib.phantom import CENTRES, HELD_OUT
 
         if centre is not None and centre not in CENTRES:
@@ -35,6 +42,9 @@ def evaluate(
         with Progress(console=err, disable=as_json, transient=True) as bar:
             task = bar.add_task("Evaluating", total=studies)
             evaluation = evaluate_on_phantoms(bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task))
+        if write_card:
+            opened = open_bundle(find_bundle(bundle))
+            replace_card(opened, with_measurements(opened.card(), markdown(evaluation)))
         if as_json:
             print_json(evaluation.to_json_dict())
             return

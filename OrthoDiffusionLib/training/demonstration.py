@@ -38,7 +38,7 @@ TRAINING_SEEDS = range(1000, 1300)
 VALIDATION_SEEDS = range(5000, 5060)
 
 SETTINGS = PlaneTraining(
-    steps=900,
+    steps=800,
     size=WINDOW_SIZE,
     timestep=TIMESTEP,
     learning_rate=1e-3,

@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from OrthoDiffusionLib.anatomy import load_joint
-from OrthoDiffusionLib.bundles.building import write_bundle
+from OrthoDiffusionLib.bundles.building import replace_card, write_bundle
 from OrthoDiffusionLib.bundles.opening import open_bundle, sha256_of
 from OrthoDiffusionLib.bundles.registry import USER_FOLDER_VARIABLE, bundle_folders, find_bundle, list_bundles
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.evaluation.report import with_measurements
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
@@ -240,3 +241,16 @@ def test_the_default_is_a_usable_bundle_and_the_bundled_come_first(
     (shutil.copytree(tiny, resources / "Bundles/a-damaged-one") / MANIFEST).write_bytes(b"[]")
     bundled = shutil.copytree(tiny, resources / "Bundles/tiny")
     assert find_bundle(None) == find_bundle("tiny") == bundled
+
+
+def test_a_new_model_card_changes_nothing_else(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny, folder)
+    before = open_bundle(folder)
+    after = replace_card(before, with_measurements(before.card(), "## Measured\n\nfirst\n"))
+    again = replace_card(after, with_measurements(after.card(), "## Measured\n\nsecond\n"))
+    assert "first" not in again.card()
+    assert again.card().endswith("\n## Measured\n\nsecond\n")
+    changed = {name for name, digest in before.manifest.files.items() if again.manifest.files[name] != digest}
+    assert changed == {"docs/README.md"}
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
