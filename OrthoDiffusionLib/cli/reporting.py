@@ -17,7 +17,13 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 DEBUG_VARIABLE = "ORTHODIFFUSION_DEBUG"
 
-EXTRAS = {"matplotlib": "pictures", "sklearn": "evaluation"}
+EXTRAS = {
+    "matplotlib": "pictures",
+    "sklearn": "evaluation",
+    "lightning_fabric": "training",
+    "tensorboard": "training",
+    "yaml": "training",
+}
 """The optional part of the installation that brings a package."""
 
 err = Console(stderr=True, highlight=False)

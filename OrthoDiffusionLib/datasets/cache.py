@@ -1,0 +1,142 @@
+"""Prepared stacks on disk: made once, read window by window."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, DatasetManifest, StudyEntry
+from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
+
+FORMAT = 1
+"""Of the files; another one makes all of them again."""
+
+
+@dataclass(frozen=True)
+class CachedStudy:
+    """A study whose stacks lie in a file.
+
+    Attributes:
+        path: of the file.
+        id: of the study.
+        patient: whose it is.
+        depths: slices of each series of each plane.
+        masked: for each of them, whether it has labels.
+        present: findings, float32 (findings,), NaN for unknown.
+        clinical: None when nothing is known.
+    """
+
+    path: Path
+    id: str
+    patient: str
+    depths: dict[Plane, tuple[int, ...]]
+    masked: dict[Plane, tuple[bool, ...]]
+    present: npt.NDArray[np.float32]
+    clinical: ClinicalRecord | None
+
+    def window(
+        self, plane: Plane, series: int, start: int, slices: int = 16
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8] | None]:
+        """Intensities and labels of a window, (slices, size, size); a stack that is shorter repeats its last slice."""
+        stop = min(start + slices, self.depths[plane][series])
+        with safe_open(self.path, framework="np") as file:
+            image = file.get_slice(f"{plane.value}/{series}/image")[start:stop].astype(np.float32)
+            labels = (
+                file.get_slice(f"{plane.value}/{series}/labels")[start:stop] if self.masked[plane][series] else None
+            )
+        padding = [(0, slices - len(image)), (0, 0), (0, 0)]
+        return np.pad(image, padding, "edge"), None if labels is None else np.pad(labels, padding, "edge")
+
+
+def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
+    """The studies of a manifest, in order; those whose files are missing or broken are made."""
+    joint = manifest.joint
+    jobs = [(_entry_key(entry, size), partial(stacks_of_entry, entry, joint, size)) for entry in manifest.studies]
+    return _prepare(jobs, folder, processes)
+
+
+def prepare_phantoms(seeds: Sequence[int], folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
+    """Phantom studies of these seeds, in order; those whose files are missing or broken are made."""
+    jobs = [(f"phantom-{seed}-{size}-{FORMAT}", partial(_phantom, seed, size)) for seed in seeds]
+    return _prepare(jobs, folder, processes)
+
+
+def _phantom(seed: int, size: int) -> StudyStacks:
+    from OrthoDiffusionLib.phantom import make_study
+
+    return stacks_of_phantom(make_study(seed), size)
+
+
+def _entry_key(entry: StudyEntry, size: int) -> str:
+    """Changes with the entry and with the files that it names: their sizes and times, for hashing terabytes would
+    take as long as the training."""
+    files = [path for series in entry.series for path in (series.image, series.labels) if path is not None]
+    stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
+    content = json.dumps([entry.model_dump(mode="json"), stamps, size, FORMAT], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path, processes: int) -> list[CachedStudy]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{key}.safetensors" for key, _ in jobs]
+    missing = [(path, make) for path, (_, make) in zip(paths, jobs, strict=True) if _opened(path) is None]
+    if processes > 1 and len(missing) > 1:
+        with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.map(_write, *zip(*missing, strict=True)):
+                continue
+    else:
+        for path, make in missing:
+            _write(path, make)
+    studies = [_opened(path) for path in paths]
+    return [study for study in studies if study is not None]
+
+
+def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
+    study = make()
+    arrays: dict[str, npt.NDArray[np.generic]] = {"present": study.present}
+    for plane, stacks in study.planes.items():
+        for number, stack in enumerate(stacks):
+            arrays[f"{plane.value}/{number}/image"] = np.ascontiguousarray(stack.image)
+            if stack.labels is not None:
+                arrays[f"{plane.value}/{number}/labels"] = np.ascontiguousarray(stack.labels)
+    clinical = "" if study.clinical is None else study.clinical.model_dump_json()
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save_file(arrays, unfinished, metadata={"id": study.id, "patient": study.patient, "clinical": clinical})
+    unfinished.replace(path)
+
+
+def _opened(path: Path) -> CachedStudy | None:
+    """What a file holds; None when it is not there or not whole."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="np") as file:
+            about = file.metadata()
+            names = set(file.keys())
+            depths, masked = {}, {}
+            for plane in Plane:
+                numbers = sorted(
+                    int(n.split("/")[1]) for n in names if n.startswith(f"{plane.value}/") and "image" in n
+                )
+                if numbers:
+                    prefix = [f"{plane.value}/{number}" for number in numbers]
+                    depths[plane] = tuple(file.get_slice(f"{p}/image").get_shape()[0] for p in prefix)
+                    masked[plane] = tuple(f"{p}/labels" in names for p in prefix)
+            present = file.get_tensor("present")
+    except (SafetensorError, OSError, KeyError):
+        return None
+    clinical = ClinicalRecord.model_validate_json(about["clinical"]) if about["clinical"] else None
+    return CachedStudy(path, about["id"], about["patient"], depths, masked, present, clinical)

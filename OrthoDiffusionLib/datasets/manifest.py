@@ -1,0 +1,151 @@
+"""The dataset manifest: a file that names studies, their series, masks and findings; paths are relative to it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SeriesEntry(_Strict):
+    """One series of a study.
+
+    Attributes:
+        plane: it lies in.
+        image: file, folder or zip that holds it.
+        labels: a label map on the same grid; -1 marks what was not annotated. None: no mask.
+    """
+
+    plane: Plane
+    image: str
+    labels: str | None = None
+
+
+class ClinicalRecord(_Strict):
+    """What is known of the person besides the images; None where unknown.
+
+    Attributes:
+        age: years.
+        height: cm.
+        weight: kg.
+        sex: 0 or 1, as the dataset codes it.
+        patient_type: 0 or 1, as the dataset codes it.
+        event: 0 to 19, as the dataset codes it; 0 for none or unknown.
+    """
+
+    age: float | None = Field(default=None, ge=0, le=120)
+    height: float | None = Field(default=None, ge=30, le=250)
+    weight: float | None = Field(default=None, ge=2, le=400)
+    sex: Literal[0, 1] | None = None
+    patient_type: Literal[0, 1] | None = None
+    event: int = Field(default=0, ge=0, le=19)
+
+
+class StudyEntry(_Strict):
+    """One study.
+
+    Attributes:
+        id: unique in the dataset; no name of a person.
+        patient: studies of one patient never come into two parts of a split.
+        series: one or more; several of one plane are averaged.
+        findings: 0 or 1 by finding; None or not named for unknown.
+        clinical: None when nothing is known.
+    """
+
+    id: str = Field(min_length=1)
+    patient: str = Field(min_length=1)
+    series: tuple[SeriesEntry, ...] = Field(min_length=1)
+    findings: dict[str, Literal[0, 1] | None] = Field(default_factory=dict)
+    clinical: ClinicalRecord | None = None
+
+
+class DatasetManifest(_Strict):
+    """A dataset: a joint and its studies."""
+
+    joint: str = "knee"
+    studies: tuple[StudyEntry, ...] = Field(min_length=1)
+
+
+def read_manifest(path: Path) -> DatasetManifest:
+    """Read a manifest, JSON or YAML.
+
+    Returns:
+        the manifest with absolute paths.
+
+    Raises:
+        OrthoDiffusionError: FILE_NOT_FOUND for the manifest or a file that it names; BAD_MANIFEST for content that is
+            none: an unknown plane or finding, an id that occurs twice, a field that is not known.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.FILE_NOT_FOUND, f"The dataset manifest {path.name} cannot be read.", "Check its path.", str(error)
+        ) from error
+    try:
+        manifest = DatasetManifest.model_validate(_parsed(text, path.suffix))
+    except (ValidationError, ValueError) as error:
+        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from error
+    _check(manifest)
+    studies = tuple(
+        study.model_copy(update={"series": tuple(_located(entry, path.parent) for entry in study.series)})
+        for study in manifest.studies
+    )
+    return manifest.model_copy(update={"studies": studies})
+
+
+def _parsed(text: str, suffix: str) -> Any:
+    if suffix.lower() in (".yaml", ".yml"):
+        import yaml
+
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(str(error)) from error
+    return json.loads(text)
+
+
+def _check(manifest: DatasetManifest) -> None:
+    twice = [key for key, count in Counter(study.id for study in manifest.studies).items() if count > 1]
+    if twice:
+        raise _bad(f"The study {twice[0]} occurs twice in the dataset manifest.")
+    try:
+        known = {finding.key for finding in load_joint(manifest.joint).findings}
+    except OrthoDiffusionError as error:
+        raise _bad(f"The dataset manifest names an unknown joint, {manifest.joint}.") from error
+    for study in manifest.studies:
+        if unknown := set(study.findings) - known:
+            raise _bad(f"The study {study.id} has an unknown finding, {min(unknown)}.")
+
+
+def _located(entry: SeriesEntry, folder: Path) -> SeriesEntry:
+    paths = {}
+    for name in ("image", "labels"):
+        value = getattr(entry, name)
+        if value is not None:
+            located = (folder / value).resolve()
+            if not located.exists():
+                raise OrthoDiffusionError(
+                    ErrorKind.FILE_NOT_FOUND,
+                    "A file that the dataset manifest names does not exist.",
+                    "Correct the manifest; paths are relative to it.",
+                    detail=str(located),
+                )
+            paths[name] = str(located)
+    return entry.model_copy(update=paths)
+
+
+def _bad(sentence: str, detail: str = "") -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.BAD_MANIFEST, sentence, "Correct the manifest; the documentation shows an example.", detail=detail
+    )

@@ -1,0 +1,127 @@
+"""A study as training takes it: stacks at the network's resolution, in the network's axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, StudyEntry
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.phantom import PhantomStudy
+from OrthoDiffusionLib.volumes.checks import check_volume
+from OrthoDiffusionLib.volumes.orientation import to_network_axes
+from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.volume import Volume
+from OrthoDiffusionLib.volumes.windows import resize_slices
+
+GRID_TOLERANCE = 1e-3
+"""mm by which the affines of an image and its label map may differ."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One series.
+
+    Attributes:
+        image: float16, (k, size, size), intensities as scanned, scaled to at most 1000.
+        labels: int8, the same shape, -1 for not annotated; None without a mask.
+    """
+
+    image: npt.NDArray[np.float16]
+    labels: npt.NDArray[np.int8] | None = None
+
+
+@dataclass(frozen=True)
+class StudyStacks:
+    """One study.
+
+    Attributes:
+        id: of the study.
+        patient: whose it is.
+        planes: one or more series of each plane that there is.
+        present: findings, float32 (findings,): 0, 1 or NaN for unknown, in the joint's order.
+        clinical: None when nothing is known.
+    """
+
+    id: str
+    patient: str
+    planes: Mapping[Plane, tuple[Stack, ...]]
+    present: npt.NDArray[np.float32]
+    clinical: ClinicalRecord | None = field(default=None)
+
+
+def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
+    """Read the series of a manifest's study and bring them to size x size pixels.
+
+    Raises:
+        OrthoDiffusionError: what reading and checking a series raises; WRONG_DIMENSIONS or BAD_AFFINE for a label map
+            on another grid than its image.
+    """
+    planes: dict[Plane, list[Stack]] = {}
+    for series in entry.series:
+        image = _single(Path(series.image))
+        check_volume(image)
+        labels = None
+        if series.labels is not None:
+            labels = _single(Path(series.labels))
+            if labels.shape != image.shape or not np.allclose(labels.affine, image.affine, atol=GRID_TOLERANCE):
+                raise OrthoDiffusionError(
+                    ErrorKind.BAD_LABEL_MAP,
+                    f"A label map of the study {entry.id} does not lie on its image's grid.",
+                    "Resample it to the image, with nearest neighbours.",
+                    detail=series.labels,
+                )
+        planes.setdefault(series.plane, []).append(_stack(image, labels, series.plane, size))
+    keys = [finding.key for finding in load_joint(joint).findings]
+    present = [entry.findings.get(key) for key in keys]
+    return StudyStacks(
+        entry.id,
+        entry.patient,
+        {plane: tuple(stacks) for plane, stacks in planes.items()},
+        np.array([np.nan if value is None else value for value in present], np.float32),
+        entry.clinical,
+    )
+
+
+def stacks_of_phantom(study: PhantomStudy, size: int, joint: str = "knee") -> StudyStacks:
+    """A phantom study at size x size pixels."""
+    planes = {
+        plane: (_stack(series.volume, Volume(series.labels, series.volume.affine), plane, size),)
+        for plane, series in study.planes.items()
+    }
+    present = [study.findings[finding.key] > 0 for finding in load_joint(joint).findings]
+    name = f"phantom-{study.seed}"
+    return StudyStacks(name, name, planes, np.array(present, np.float32))
+
+
+def _single(path: Path) -> Volume:
+    volumes = read_series(path)
+    if len(volumes) != 1:
+        raise OrthoDiffusionError(
+            ErrorKind.USAGE,
+            f"{len(volumes)} series were found where the dataset manifest names one.",
+            "Name the file or folder of one series.",
+            detail=str(path),
+        )
+    return volumes[0]
+
+
+def _stack(image: Volume, labels: Volume | None, plane: Plane, size: int) -> Stack:
+    array = resize_slices(to_network_axes(image, plane).array, size)
+    # float16 ends at 65504 and has 11 bits: every series is scaled to the same range.
+    array *= np.float32(1000.0 / max(float(np.abs(array).max()), 1e-6))
+    mask = None if labels is None else nearest_labels(to_network_axes(labels, plane).array, size)
+    return Stack(array.astype(np.float16), mask)
+
+
+def nearest_labels(labels: npt.NDArray[np.int16], size: int) -> npt.NDArray[np.int8]:
+    """Labels (i, j, k) at the centres of size x size network pixels, slices first: (k, size, size)."""
+    rows, columns = (
+        np.rint((np.arange(size) + 0.5) * n / size - 0.5).clip(0, n - 1).astype(int) for n in labels.shape[:2]
+    )
+    return np.moveaxis(labels[rows][:, columns], 2, 0).astype(np.int8)

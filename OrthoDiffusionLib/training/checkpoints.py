@@ -1,0 +1,97 @@
+"""Training checkpoints: everything that the next step depends on, in safetensors, never pickled, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+PREFIX = "checkpoint-"
+KEPT = 2
+"""Checkpoints that stay: the newest, and the one before it should that one be broken."""
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after `step` steps: the tensors of each part, and what is told about the training."""
+
+    step: int
+    parts: Mapping[str, Tensors]
+    about: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, and remove older ones but the last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".unfinished-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished = folder / f".unfinished-{os.getpid()}"
+    unfinished.mkdir()
+    for part, tensors in checkpoint.parts.items():
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(whole, unfinished / f"{part}.safetensors")
+    about = {**checkpoint.about, "step": checkpoint.step, "parts": sorted(checkpoint.parts)}
+    (unfinished / "state.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    target = folder / f"{PREFIX}{checkpoint.step:08d}"
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
+    for old in sorted(folder.glob(f"{PREFIX}*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None when there is none."""
+    for path in sorted(folder.glob(f"{PREFIX}*"), reverse=True):
+        try:
+            about = json.loads((path / "state.json").read_text(encoding="utf-8"))
+            parts = {part: load_file(path / f"{part}.safetensors") for part in about["parts"]}
+        except (OSError, ValueError, KeyError, SafetensorError):
+            continue
+        return Checkpoint(about["step"], parts, about)
+    return None
+
+
+def averaged_network(folder: Path) -> tuple[Tensors, Mapping[str, Any]]:
+    """The averaged weights of a pre-training, and what its checkpoint tells about it.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID, when the folder has no whole checkpoint.
+    """
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint is None or "averaged" not in checkpoint.parts:
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            "The folder holds no checkpoint of a pre-training.",
+            "Name the output folder of `orthodiffusion pretrain`.",
+        )
+    return checkpoint.parts["averaged"], checkpoint.about
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Tensors of an optimiser's state, by parameter number and name."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{number}/{name}": torch.as_tensor(value) for number, values in state.items() for name, value in values.items()
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Take up an optimiser's state that `optimiser_tensors` gave; its settings stay."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split("/", 1)
+        state.setdefault(int(number), {})[name] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

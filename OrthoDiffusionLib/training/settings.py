@@ -1,0 +1,107 @@
+"""Settings of a training: small typed YAML files, some of which come with the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.resources import resources_folder
+
+
+class PretrainSettings(BaseModel):
+    """How a denoising network is pre-trained; the defaults are the published recipe.
+
+    Attributes:
+        base_channels: width of the network's first level; a multiple of 32.
+        channel_multipliers: width of each level over it.
+        window_size: pixels of the windows; a multiple of the network's reduction.
+        steps: of the optimiser.
+        batch: windows a step, over all devices.
+        together: windows that go through the network at a time on one device; the gradients of a step are averaged.
+        learning_rate: of Adam, constant.
+        ema_decay: of the averaged weights.
+        ema_every: steps between their updates.
+        ema_start: step up to which they follow the weights.
+        precision: of the multiplications; weights and loss stay in float32.
+        prediction: what the network predicts: the noise, or the velocity of Salimans and Ho (2022).
+        recompute: activations are computed again on the way back instead of being kept: less memory, a third more time.
+        augment: turn, scale, shift and gamma.
+        save_every: steps between checkpoints.
+        sample_every: steps between pictures of samples; 0 for none.
+        seed: of weights, order, augmentation and noise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_channels: int = 64
+    channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    window_size: int = 256
+    steps: int = Field(default=21500, ge=1)
+    batch: int = Field(default=10, ge=1)
+    together: int = Field(default=10, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    ema_decay: float = Field(default=0.995, gt=0, lt=1)
+    ema_every: int = Field(default=10, ge=1)
+    ema_start: int = Field(default=2000, ge=0)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    prediction: Literal["noise", "velocity"] = "noise"
+    recompute: bool = False
+    augment: bool = True
+    save_every: int = Field(default=500, ge=1)
+    sample_every: int = Field(default=1000, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> PretrainSettings:
+        if self.window_size % self.network.reduction or 16 % self.network.reduction:
+            raise ValueError(f"window_size and 16 slices must be multiples of {self.network.reduction}")
+        return self
+
+    @property
+    def network(self) -> UNetConfig:
+        """Sizes of the network."""
+        return UNetConfig(self.base_channels, self.channel_multipliers)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def load_settings(kind: type[Settings], name: str, changes: Sequence[str] = ()) -> Settings:
+    """Read settings.
+
+    Args:
+        kind: of settings.
+        name: of a file that comes with the library, such as `small`, or the path of another one.
+        changes: `key=value`, over what the file says; values are YAML.
+
+    Raises:
+        OrthoDiffusionError: FILE_NOT_FOUND; BAD_SETTINGS for a key or a value that cannot be.
+    """
+    import yaml
+
+    shipped = resources_folder() / "Training"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in shipped.glob("*.yaml")))
+        raise OrthoDiffusionError(
+            ErrorKind.FILE_NOT_FOUND, f"There is no configuration {name}.", f"Name a YAML file, or one of {known}."
+        )
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        for change in changes:
+            key, separator, value = change.partition("=")
+            if not separator:
+                raise ValueError(f"{change!r} is not key=value")
+            content[key.strip()] = yaml.safe_load(value)
+        return kind.model_validate(content)
+    except (ValidationError, ValueError, TypeError, yaml.YAMLError, OSError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS, "The configuration is not valid.", f"Correct it: {said}.", detail=str(error)
+        ) from error

@@ -1,0 +1,129 @@
+"""Datasets: manifests that are what they say, splits that keep patients together, stacks that survive a crash."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_dataset import PATIENTS, write_dataset
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.datasets.cache import prepare_manifest
+from OrthoDiffusionLib.datasets.manifest import read_manifest
+from OrthoDiffusionLib.datasets.splits import folds, split
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.windows import resize_slices
+
+SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+def test_a_manifest_becomes_stacks(tmp_path: Path) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    study, *others = prepare_manifest(manifest, tmp_path / "cache", 16)
+    assert len(others) == len(PATIENTS) - 1
+    assert (study.id, study.patient) == ("study-0", "ann")
+    assert study.depths == {Plane.AXIAL: (18,)}
+    assert study.present[0] == 0
+    assert np.isnan(study.present[1:]).all()
+    assert study.clinical is not None and study.clinical.age == 20 and study.clinical.weight is None
+    image, labels = study.window(Plane.AXIAL, 0, 1)
+    stored = np.asarray(nibabel.load(tmp_path / "0-axial-image.nii.gz").dataobj)
+    expected = resize_slices(stored, 16)
+    expected = expected[1:17] * 1000 / np.abs(expected).max()
+    assert np.allclose(image, expected, atol=0.5)
+    assert labels is not None and set(np.unique(labels)) == {0, 1}
+    assert image[labels == 1].mean() > 2 * image[labels == 0].mean()
+
+
+def test_a_short_stack_repeats_its_last_slice(tmp_path: Path) -> None:
+    study = prepare_manifest(read_manifest(write_dataset(tmp_path)), tmp_path / "cache", 16)[0]
+    image, labels = study.window(Plane.AXIAL, 0, 10)
+    assert image.shape == (16, 16, 16)
+    assert labels is not None and labels.shape == image.shape
+    assert (image[8:] == image[7]).all()
+
+
+def test_a_broken_cache_file_is_made_again_and_a_good_one_is_not(tmp_path: Path) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    first, second = prepare_manifest(manifest, tmp_path / "cache", 16)[:2]
+    content, made = first.path.read_bytes(), second.path.stat().st_mtime_ns
+    image, _ = first.window(Plane.AXIAL, 0, 1)
+    first.path.write_bytes(content[: len(content) // 2])
+    again = prepare_manifest(manifest, tmp_path / "cache", 16)[0]
+    assert np.array_equal(again.window(Plane.AXIAL, 0, 1)[0], image)
+    assert second.path.stat().st_mtime_ns == made
+
+
+def test_a_changed_image_is_prepared_again(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    before = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)[0]
+    image = nibabel.load(tmp_path / "0-axial-image.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine), tmp_path / "0-axial-image.nii.gz")
+    after = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)[0]
+    assert before.path != after.path
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "sentence"),
+    [
+        (lambda d: d["studies"][0].update(id="study-1"), ErrorKind.BAD_MANIFEST, "study-1 occurs twice"),
+        (lambda d: d["studies"][0]["findings"].update(XYZ=1), ErrorKind.BAD_MANIFEST, "unknown finding, XYZ"),
+        (lambda d: d["studies"][0]["series"][0].update(plane="oblique"), ErrorKind.BAD_MANIFEST, "is not valid"),
+        (lambda d: d["studies"][0].update(name="x"), ErrorKind.BAD_MANIFEST, "is not valid"),
+        (lambda d: d["studies"][0]["findings"].update(ACL=0.5), ErrorKind.BAD_MANIFEST, "is not valid"),
+        (lambda d: d.update(joint="elbow"), ErrorKind.BAD_MANIFEST, "unknown joint, elbow"),
+        (lambda d: d["studies"][0]["series"][0].update(image="no.nii.gz"), ErrorKind.FILE_NOT_FOUND, "does not exist"),
+    ],
+)
+def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, change: object, kind: ErrorKind, sentence: str) -> None:
+    path = write_dataset(tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)  # type: ignore[operator]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(OrthoDiffusionError, match=sentence) as refusal:
+        read_manifest(path)
+    assert refusal.value.kind is kind
+
+
+def test_a_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    labels = nibabel.load(tmp_path / "0-axial-labels.nii.gz")
+    moved = labels.affine.copy()
+    moved[0, 3] += 2
+    nibabel.save(nibabel.Nifti1Image(np.asarray(labels.dataobj), moved), tmp_path / "0-axial-labels.nii.gz")
+    with pytest.raises(OrthoDiffusionError, match="study-0 does not lie on its image's grid"):
+        prepare_manifest(manifest, tmp_path / "cache", 16)
+
+
+def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:
+    import yaml
+
+    path = write_dataset(tmp_path)
+    as_yaml = tmp_path / "dataset.yaml"
+    as_yaml.write_text(yaml.safe_dump(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
+    assert read_manifest(as_yaml) == read_manifest(path)
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(0, 5))
+def test_no_patient_is_in_two_parts(numbers: list[int], seed: int) -> None:
+    patients = [str(number) for number in numbers]
+    parts = split(patients, SHARES, seed)
+    assert sorted(index for indices in parts.values() for index in indices) == list(range(len(patients)))
+    owners = [{patients[index] for index in indices} for indices in parts.values()]
+    assert sum(map(len, owners)) == len(set(patients))
+    # The order of the studies says nothing.
+    backwards = split(patients[::-1], SHARES, seed)
+    assert [{patients[::-1][i] for i in indices} for indices in backwards.values()] == owners
+
+
+def test_folds_hold_every_study_once_and_patients_together() -> None:
+    parts = folds(PATIENTS, 3)
+    assert sorted(index for part in parts for index in part) == list(range(len(PATIENTS)))
+    assert [0 in part for part in parts] == [1 in part for part in parts]
+    with pytest.raises(ValueError, match="7 patients make no 8 folds"):
+        folds(PATIENTS, 8)
