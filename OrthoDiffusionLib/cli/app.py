@@ -8,7 +8,7 @@ import os
 import typer
 
 from OrthoDiffusionLib import __version__
-from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, pretrain, run, worker
+from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, pretrain, probe, run, worker
 from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.add_typer(bundle.app, name="bundle")
 app.command("phantom")(phantom.phantom)
 app.command("pretrain")(pretrain.pretrain)
+app.command("probe")(probe.probe)
 app.command("evaluate")(evaluate.evaluate)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)

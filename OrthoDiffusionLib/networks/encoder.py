@@ -68,7 +68,7 @@ class DenoisingEncoder(nn.Module):
             ValueError: for an unknown block or a size that cannot be halved as often as the network does.
         """
         self._check_block(block)
-        return next(hidden for name, hidden in self._activations(x_t, timesteps) if name == block)
+        return next(hidden for name, hidden in self.activations(x_t, timesteps) if name == block)
 
     def features_and_levels(
         self, x_t: torch.Tensor, timesteps: torch.Tensor, block: str
@@ -81,14 +81,14 @@ class DenoisingEncoder(nn.Module):
         # Blocks of even number lead from one level to the next, and the last of the odd ones is the lowest level.
         last_of_level = [f"input_{index}" for index in range(1, len(self.input_blocks) - 1, 2)]
         levels: list[torch.Tensor] = []
-        for name, hidden in self._activations(x_t, timesteps):
+        for name, hidden in self.activations(x_t, timesteps):
             if name in last_of_level:
                 levels.append(hidden)
             if name == block:
                 break
         return hidden, levels
 
-    def _activations(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    def activations(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
         """Each block's name and activation, in order, computed as they are asked for."""
         self._check_size(x_t)
         embedding = self._embed(timesteps)

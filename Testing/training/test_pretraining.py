@@ -32,7 +32,8 @@ from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
 
 TINY = {
     "base_channels": 32, "channel_multipliers": [1, 1], "window_size": 16, "steps": 6, "batch": 2, "together": 1,
-    "save_every": 2, "sample_every": 0, "ema_start": 2, "ema_every": 1, "ema_decay": 0.9, "learning_rate": 1e-3, "precision": "float32",
+    "save_every": 2, "sample_every": 0, "ema_start": 2, "ema_every": 1, "ema_decay": 0.9,
+    "learning_rate": 1e-3, "precision": "float32",
 }  # fmt: skip
 
 

@@ -1,0 +1,68 @@
+"""`orthodiffusion probe`: which block and timestep of a pre-trained encoder tell the findings best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
+from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+
+def probe(
+    plane: Annotated[Plane, typer.Option(help="Whose encoder and series.")],
+    output: Annotated[Path, typer.Option(help="Folder of the table and the curve.")],
+    pretrained: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Output folder of `orthodiffusion pretrain`."),
+    ] = None,
+    bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Or a bundle's encoder.")] = None,  # noqa: UP045
+    dataset: Dataset = None,
+    phantoms: Phantoms = None,
+    blocks: Annotated[str, typer.Option(help="Separated by commas; or all.")] = "all",
+    timesteps: Annotated[str, typer.Option(help="Separated by commas, 0 to 999.")] = "10,50,100,150,200,300,500,800",
+    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")] = None,  # noqa: UP045
+) -> None:
+    """Score linear probes on each block's features at each timestep; a table, and the curve that rises and falls."""
+    with reported():
+        from OrthoDiffusionLib.training.probing import pooled_features, probe_scores
+        from OrthoDiffusionLib.training.probing_report import write_report
+        from OrthoDiffusionLib.training.trained_encoders import bundle_encoder, pretrained_encoder
+
+        if (pretrained is None) == (bundle is None):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "A probe looks at one encoder.", "Give either --pretrained or --bundle."
+            )
+        trained = pretrained_encoder(pretrained, plane) if pretrained is not None else bundle_encoder(bundle, plane)
+        chosen = trained.encoder.block_names if blocks == "all" else tuple(blocks.split(","))
+        times = _numbers(timesteps)
+        studies = [
+            study
+            for study in prepared_studies(dataset, phantoms, cache or output / "cache", trained.window_size)
+            if plane in study.depths
+        ]
+        with Progress(console=err, transient=True) as bar:
+            task = bar.add_task("Features", total=len(studies) * len(times))
+            features = pooled_features(trained.encoder, studies, plane, chosen, times, lambda: bar.advance(task))
+        scores = probe_scores(features, studies, [finding.key for finding in load_joint("knee").findings])
+        write_report(scores, {"plane": plane.value, "encoder": trained.source, "studies": len(studies)}, output)
+        table = Table("block", "timestep", "macro-AUROC")
+        for score in sorted(scores, key=lambda score: -score.macro)[:10]:
+            table.add_row(score.block, str(score.timestep), f"{score.macro:.3f}")
+        out.print(table)
+        out.print(f"Written to {output}", soft_wrap=True)
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isdigit() and int(part) < 1000 for part in parts):
+        raise OrthoDiffusionError(
+            ErrorKind.USAGE, f"{text} are no timesteps.", "Write numbers from 0 to 999, separated by commas."
+        )
+    return [int(part) for part in parts]
