@@ -10,14 +10,16 @@ import numpy as np
 
 from OrthoDiffusionLib.anatomy import Plane
 
+SHAPE = (24, 26, 18)
 PATIENTS = ("ann", "ann", "ben", "cleo", "dora", "eve", "finn", "gus")
 
 
 def affine_of(plane: Plane, spacing: tuple[float, float, float]) -> np.ndarray:
-    """Of a volume stored as dcm2niix stores this plane."""
+    """Of a volume around the origin, stored as dcm2niix stores this plane."""
     directions = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1)}
     affine = np.eye(4)
     affine[:3, :3] = np.array([directions[code] for code in plane.network_axcodes], float).T * spacing
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
     return affine
 
 
@@ -25,7 +27,7 @@ def write_dataset(folder: Path, planes: tuple[Plane, ...] = (Plane.AXIAL,)) -> P
     """Write studies with a bright ball, label 1, which is larger where the finding ACL is present; the manifest."""
     generator = np.random.default_rng(0)
     studies = []
-    i, j, k = np.ogrid[:24, :26, :18]
+    i, j, k = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
     for number, patient in enumerate(PATIENTS):
         present = number % 2
         ball = (i - 12) ** 2 + (j - 13) ** 2 + (k - 9) ** 2 < (8 if present else 5) ** 2

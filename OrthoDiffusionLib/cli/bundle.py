@@ -1,4 +1,4 @@
-"""`orthodiffusion bundle`: list, verify and import model packages."""
+"""`orthodiffusion bundle`: list, verify, import and export model packages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import BundleEntry, find_bundle, list_bundles
 from OrthoDiffusionLib.cli.reporting import out, print_json, reported
-from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
-app = typer.Typer(help="List, verify and import model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, verify, import and export model packages.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -78,6 +78,29 @@ def import_command(
             print_json({"folder": str(made.folder), "manifest_sha256": made.manifest_sha256})
         else:
             out.print(f"Written to {made.folder}; it holds backbones without heads, for features and training.")
+
+
+@app.command("export")
+def export_command(
+    output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
+    card: Annotated[Path, typer.Option(help="YAML file with what only people know: name, licence, data, limits.")],
+    sagittal: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
+    coronal: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
+    axial: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
+) -> None:
+    """Make a bundle of trained networks, with a gate and calibration on held-out studies, lineage and a data card."""
+    with reported():
+        from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
+        from OrthoDiffusionLib.training.settings import load_settings
+
+        named = {Plane.AXIAL: axial, Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal}
+        planes = {plane: path for plane, path in named.items() if path is not None}
+        if not planes:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "A bundle needs a plane.", "Give --sagittal, --coronal or --axial."
+            )
+        made = export_bundle(output, planes, load_settings(BundleCard, str(card)))
+        out.print(f"Written to {made.folder}", soft_wrap=True)
 
 
 def _problem(entry: BundleEntry) -> str | None:

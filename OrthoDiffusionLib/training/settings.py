@@ -68,6 +68,73 @@ class PretrainSettings(BaseModel):
         return UNetConfig(self.base_channels, self.channel_multipliers)
 
 
+class FineTuneSettings(BaseModel):
+    """What the training of both kinds of heads has in common.
+
+    Attributes:
+        block: of the encoder whose activation is the feature map, `mid_0` to `mid_2`.
+        timestep: of the noise, 0 to 999.
+        encoder_rate: the encoder's learning rate over the head's: 0 freezes it, 0.05 is the published partial
+            fine-tuning, 1 trains all alike.
+        learning_rate: highest; falls to zero along a cosine.
+        batch: windows a step.
+        validation_share: of the patients.
+        seed: of weights, order, augmentation, noise and split.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    block: str = Field(default="mid_0", pattern=r"^mid_[0-2]$")
+    timestep: int = Field(default=50, ge=0, le=999)
+    encoder_rate: float = Field(default=0.05, ge=0, le=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch: int = Field(default=10, ge=1)
+    validation_share: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class SegmentationSettings(FineTuneSettings):
+    """How a segmentation decoder is trained.
+
+    Attributes:
+        decoder: `published` sees the middle feature alone, `skips` the encoder's finer levels too.
+        steps: of the optimiser, at most.
+        together: windows that go through the networks at a time; gradients of a step's parts are averaged.
+        contrast_share: share of the windows whose intensities go through a random curve.
+        validate_every: steps between validations.
+        patience: validations without a better Dice after which training ends.
+        precision: of the multiplications.
+    """
+
+    decoder: Literal["published", "skips"] = "skips"
+    steps: int = Field(default=3000, ge=1)
+    together: int = Field(default=10, ge=1)
+    contrast_share: float = Field(default=0.0, ge=0, le=1)
+    validate_every: int = Field(default=200, ge=1)
+    patience: int = Field(default=5, ge=1)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class DiagnosisSettings(FineTuneSettings):
+    """How a diagnosis head is trained.
+
+    Attributes:
+        encoder_rate: 0 unless said otherwise: a linear probe and its pooling on frozen features, computed once.
+        epochs: over the training studies.
+        views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
+        folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
+            patient.
+        balanced: findings that are rare weigh more, up to ten times.
+    """
+
+    encoder_rate: float = Field(default=0.0, ge=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    epochs: int = Field(default=10, ge=1)
+    views: int = Field(default=4, ge=1)
+    folds: int = Field(default=5, ge=2)
+    balanced: bool = True
+
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 

@@ -1,0 +1,97 @@
+"""`orthodiffusion train-segmentation` and `train-diagnosis`: heads on a pre-trained encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.progress import Progress
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
+from OrthoDiffusionLib.cli.reporting import err, out, reported
+
+OfPlane = Annotated[Plane, typer.Option(help="To be trained.")]
+Start = Annotated[
+    str,
+    typer.Option("--from", metavar="DIR|BUNDLE", help="A pre-training's or a training's output folder, or a bundle."),
+]
+Output = Annotated[Path, typer.Option(help="Folder of the trained networks.")]
+Changes = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", metavar="KEY=VALUE", help="Over what the configuration says; may be given again."),
+]
+Cache = Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")]  # noqa: UP045
+
+
+def train_segmentation(
+    plane: OfPlane,
+    start: Start,
+    output: Output,
+    dataset: Dataset = None,
+    phantoms: Phantoms = None,
+    config: Annotated[str, typer.Option(help="segmentation, or a YAML file.")] = "segmentation",
+    change: Changes = None,
+    cache: Cache = None,
+) -> None:
+    """Train a segmentation decoder on masks; the weights of the best validation are kept.
+
+    Example: orthodiffusion train-segmentation --plane axial --from pretrained/axial --dataset knees.json --output axial
+    """
+    with reported():
+        from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
+        from OrthoDiffusionLib.training.settings import SegmentationSettings, load_settings
+        from OrthoDiffusionLib.training.starting_points import starting_point
+        from OrthoDiffusionLib.training.trained_plane import save_plane
+
+        settings = load_settings(SegmentationSettings, config, change or ())
+        begun = starting_point(start, plane, "knee", settings)
+        studies = prepared_studies(dataset, phantoms, cache or output / "cache", begun.description.window_size * 5 // 4)
+        with Progress(console=err, transient=True) as bar:
+            task = bar.add_task("Training", total=settings.steps)
+            best = 0.0
+
+            def report(step: int, loss: float, score: float | None) -> None:
+                nonlocal best
+                best = max(best, score or 0.0)
+                bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}, best Dice {best:.3f}")
+
+            trained = train(begun, studies, settings, report)
+        save_plane(output, trained, {})
+        out.print(trained.description.history[-1], soft_wrap=True)
+        out.print(f"Written to {output}", soft_wrap=True)
+
+
+def train_diagnosis(
+    plane: OfPlane,
+    start: Start,
+    output: Output,
+    dataset: Dataset = None,
+    phantoms: Phantoms = None,
+    config: Annotated[str, typer.Option(help="diagnosis, or a YAML file.")] = "diagnosis",
+    change: Changes = None,
+    cache: Cache = None,
+) -> None:
+    """Train a diagnosis head, and keep each study's logits from heads that saw no study of its patient.
+
+    Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
+    """
+    with reported():
+        from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
+        from OrthoDiffusionLib.training.exporting import HELD_OUT
+        from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
+        from OrthoDiffusionLib.training.starting_points import starting_point
+        from OrthoDiffusionLib.training.trained_plane import save_plane
+
+        settings = load_settings(DiagnosisSettings, config, change or ())
+        begun = starting_point(start, plane, "knee", settings)
+        studies = prepared_studies(dataset, phantoms, cache or output / "cache", begun.description.window_size * 5 // 4)
+        with Progress(console=err, transient=True) as bar:
+            task = bar.add_task("Training", total=1.0)
+            trained, held_out = train(
+                begun, studies, settings, lambda what, share: bar.update(task, completed=share, description=what)
+            )
+        save_plane(output, trained, {HELD_OUT: held_out})
+        out.print(trained.description.history[-1], soft_wrap=True)
+        out.print(f"Written to {output}", soft_wrap=True)

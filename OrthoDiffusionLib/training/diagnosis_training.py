@@ -1,0 +1,199 @@
+"""A diagnosis head of one plane: pooling and a linear layer, on an encoder that is frozen or trained with it.
+
+Each study also gets logits from heads that saw no study of its patient: gate and calibration are fitted on those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from OrthoDiffusionLib.datasets.cache import CachedStudy
+from OrthoDiffusionLib.datasets.splits import folds
+from OrthoDiffusionLib.diffusion.noise import noise_for
+from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
+from OrthoDiffusionLib.volumes.windows import centre_window, normalised
+
+Report = Callable[[str, float], None]
+"""Told what is being done, and the share of all work that is done, 0 to 1."""
+
+RAREST = 10.0
+"""Weight at most of a study with a rare finding against one without it."""
+
+
+def train_diagnosis(
+    start: TrainedPlane, studies: Sequence[CachedStudy], settings: DiagnosisSettings, report: Report
+) -> tuple[TrainedPlane, dict[str, torch.Tensor]]:
+    """Train a head on all studies, after a head for each fold without that fold's patients.
+
+    With a frozen encoder its feature maps are computed once; else the encoder is trained anew for every fold. A
+    segmentation decoder of `start` is kept when the encoder is frozen, and dropped when it changes.
+
+    Args:
+        start: networks whose encoder training starts from.
+        studies: prepared; those without a series of the plane or without any known finding are left out.
+        settings: of the training.
+        report: told how far it is.
+
+    Returns:
+        the networks, and for each study its logits out of fold and its findings, `logits/<id>` and `present/<id>`,
+        (findings,) each.
+
+    Raises:
+        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; TRAINING_DIVERGED.
+    """
+    plane = start.description.plane
+    usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
+    patients = [study.patient for study in usable]
+    if len(set(patients)) < settings.folds:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY,
+            f"{len(set(patients))} patients with findings make no {settings.folds} folds.",
+            "Choose fewer folds, or a larger dataset.",
+        )
+    views = [_views(study, start, settings) for study in usable]
+    if settings.encoder_rate == 0:
+        views = _features(views, start, report)
+    present = torch.from_numpy(np.stack([study.present for study in usable]))
+    held_out: dict[str, torch.Tensor] = {}
+    parts = folds(patients, settings.folds, settings.seed)
+    for number, part in enumerate(parts):
+        report(f"fold {number + 1} of {len(parts)}", 0.3 + 0.6 * number / len(parts))
+        rest = [index for index in range(len(usable)) if index not in set(part)]
+        networks = _fitted(start, [views[index] for index in rest], present[rest], settings)
+        for index in part:
+            held_out[f"logits/{usable[index].id}"] = _study_logits(networks, views[index], settings)
+            held_out[f"present/{usable[index].id}"] = present[index]
+    report("all studies", 0.9)
+    networks = _fitted(start, views, present, settings)
+    trained = TrainedPlane(start.description, networks.eval().requires_grad_(False)).told(
+        f"Diagnosis head trained for {settings.epochs} epochs on {len(usable)} studies, the encoder at"
+        f" {settings.encoder_rate:g} of its learning rate."
+    )
+    return trained, held_out
+
+
+def _views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings) -> list[torch.Tensor]:
+    """Of each series, the centre window first and then changed ones: noised, (views, 1, 16, size, size) each."""
+    plane, size = start.description.plane, start.description.window_size
+    generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, *study.id.encode()]))
+    stacks = []
+    for series, depth in enumerate(study.depths[plane]):
+        centre = centre_window(depth)
+        windows = []
+        for view in range(settings.views):
+            shift = int(generator.integers(-1, 2)) if view else 0
+            first = int(np.clip(centre + shift, 0, max(depth - 16, 0)))
+            image, _ = study.window(plane, series, first)
+            window = torch.from_numpy(normalised(image))
+            empty = torch.zeros(window.shape, dtype=torch.int8)
+            if view:
+                window, _ = augment(window, empty, size, generator)
+            elif window.shape[-1] != size:
+                window = functional.interpolate(window[None], size=(size, size), mode="bilinear")[0]
+            noise = noise_for(view, f"{plane.value}/{centre}", (1, *window.shape))
+            times = torch.tensor([settings.timestep])
+            windows.append(cosine_schedule().noised(window[None, None], times, noise[None])[0])
+        stacks.append(torch.stack(windows))
+    return stacks
+
+
+def _features(views: list[list[torch.Tensor]], start: TrainedPlane, report: Report) -> list[list[torch.Tensor]]:
+    """The encoder's feature map of each view, in place of the view."""
+    timestep = torch.tensor([start.description.timestep])
+    mapped = []
+    for number, study in enumerate(views):
+        report("features", 0.3 * number / len(views))
+        with torch.inference_mode():
+            maps = [torch.cat([start.networks.features(view[None], timestep) for view in stack]) for stack in study]
+        mapped.append([stack.clone() for stack in maps])
+    return mapped
+
+
+def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetworks:
+    torch.manual_seed(settings.seed)
+    keeps_decoder = start.networks.segmentation is not None and settings.encoder_rate == 0
+    networks = empty_networks(start.description, segmentation=keeps_decoder, diagnosis=True)
+    networks.encoder.load_state_dict(start.networks.encoder.state_dict())
+    if networks.segmentation is not None and start.networks.segmentation is not None:
+        networks.segmentation.load_state_dict(start.networks.segmentation.state_dict())
+    networks.requires_grad_(False)
+    networks.encoder.requires_grad_(settings.encoder_rate > 0)
+    assert networks.diagnosis is not None
+    networks.diagnosis.requires_grad_(True)
+    return networks
+
+
+def _logits_of(networks: PlaneNetworks, view: torch.Tensor, settings: DiagnosisSettings) -> torch.Tensor:
+    """Logits (batch, findings) of views, or of their feature maps when the encoder is frozen."""
+    assert networks.diagnosis is not None
+    if settings.encoder_rate > 0:
+        view = networks.features(view, torch.full((len(view),), settings.timestep))
+    logits: torch.Tensor = networks.diagnosis(view)
+    return logits
+
+
+def _fitted(
+    start: TrainedPlane, views: Sequence[Sequence[torch.Tensor]], present: torch.Tensor, settings: DiagnosisSettings
+) -> PlaneNetworks:
+    networks = _new_networks(start, settings)
+    assert networks.diagnosis is not None
+    groups = [{"params": list(networks.diagnosis.parameters()), "share": 1.0}]
+    if settings.encoder_rate > 0:
+        groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
+    optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
+    generator = np.random.Generator(np.random.PCG64([settings.seed, 1]))
+    known = torch.isfinite(present)
+    truth = torch.where(known, present, torch.zeros_like(present))
+    positive, negative = (truth * known).sum(0), ((1 - truth) * known).sum(0)
+    weight = (negative / positive.clamp(min=1)).clamp(1, RAREST) if settings.balanced else torch.ones(present.shape[1])
+    steps = settings.epochs * math.ceil(len(views) / settings.batch)
+    networks.train()
+    step = 0
+    for _ in range(settings.epochs):
+        order = generator.permutation(len(views))
+        for first in range(0, len(order), settings.batch):
+            chosen = order[first : first + settings.batch]
+            drawn = torch.stack([_drawn(views[index], generator) for index in chosen])
+            for group in optimiser.param_groups:
+                rate = 0.5 * (1 + math.cos(math.pi * step / steps))
+                group["lr"] = group["share"] * settings.learning_rate * rate
+            losses = functional.binary_cross_entropy_with_logits(
+                _logits_of(networks, drawn, settings), truth[chosen], pos_weight=weight, reduction="none"
+            )
+            loss = (losses * known[chosen]).sum() / known[chosen].sum().clamp(min=1)
+            if not math.isfinite(loss.item()):
+                raise OrthoDiffusionError(
+                    ErrorKind.TRAINING_DIVERGED,
+                    f"The loss is not a number any more at step {step}.",
+                    "Look for a broken image in the dataset, or lower the learning rate.",
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            step += 1
+    with torch.no_grad():
+        # A positive weight w moves every logit up by log w; without it, probabilities follow the frequencies again.
+        networks.diagnosis.head.net.bias.sub_(weight.log())
+    return networks.eval()
+
+
+def _drawn(stacks: Sequence[torch.Tensor], generator: np.random.Generator) -> torch.Tensor:
+    stack = stacks[int(generator.integers(len(stacks)))]
+    return stack[int(generator.integers(len(stack)))]
+
+
+def _study_logits(networks: PlaneNetworks, stacks: Sequence[torch.Tensor], settings: DiagnosisSettings) -> torch.Tensor:
+    """Logits (findings,) of a study: the mean over its series' centre windows."""
+    with torch.inference_mode():
+        rows = [_logits_of(networks, stack[:1], settings)[0] for stack in stacks]
+        return torch.stack(rows).mean(dim=0).clone()

@@ -1,0 +1,122 @@
+"""One plane's trained networks in a folder: what the training commands hand on to each other and to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+
+DESCRIPTION = "plane.json"
+PARTS = ("encoder", "segmentation", "diagnosis")
+
+
+class PlaneDescription(BaseModel):
+    """What the networks of a plane are, and how they came to be.
+
+    Attributes:
+        joint: whose structures and findings the heads have.
+        plane: of the networks.
+        base_channels: of the encoder.
+        channel_multipliers: of the encoder.
+        block: whose activation is the feature map.
+        timestep: of the noise.
+        window_size: pixels.
+        skips: whether the decoder sees the encoder's finer levels.
+        history: a sentence for each training, in order; the first one is about the encoder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    joint: str
+    plane: Plane
+    base_channels: int
+    channel_multipliers: tuple[int, ...]
+    block: str
+    timestep: int
+    window_size: int
+    skips: bool = False
+    history: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedPlane:
+    """A plane's networks in evaluation mode, and what is told about them."""
+
+    description: PlaneDescription
+    networks: PlaneNetworks
+
+    def told(self, sentence: str, **changes: Any) -> TrainedPlane:
+        """The same networks with a sentence more of history."""
+        update = {"history": (*self.description.history, sentence), **changes}
+        return replace(self, description=self.description.model_copy(update=update))
+
+
+def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnosis: bool) -> PlaneNetworks:
+    """Untrained networks as described, with the heads asked for."""
+    joint = load_joint(description.joint)
+    return PlaneNetworks(
+        UNetConfig(description.base_channels, description.channel_multipliers),
+        description.block,
+        len(joint.structures) + 1 if segmentation else 0,
+        len(joint.findings) if diagnosis else 0,
+        skips=description.skips,
+    )
+
+
+def save_plane(folder: Path, trained: TrainedPlane, extra: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Write the networks; the description comes last, so that a folder with one is whole.
+
+    Args:
+        folder: made when it is not there.
+        trained: what to write.
+        extra: more files of tensors by their name without suffix, such as held-out logits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    for part in PARTS:
+        module = getattr(trained.networks, part)
+        path = folder / f"{part}.safetensors"
+        if module is None:
+            path.unlink(missing_ok=True)
+        else:
+            save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
+    for name, tensors in extra.items():
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{name}.safetensors")
+    (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_plane(folder: Path) -> TrainedPlane:
+    """Read what `save_plane` wrote.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no such networks, or not all of them.
+    """
+    try:
+        description = PlaneDescription.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        there = {part: folder / f"{part}.safetensors" for part in PARTS}
+        networks = empty_networks(
+            description, segmentation=there["segmentation"].exists(), diagnosis=there["diagnosis"].exists()
+        )
+        for part in PARTS:
+            module = getattr(networks, part)
+            if module is not None:
+                module.load_state_dict(load_file(there[part]))
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            "The folder holds no networks of a plane, or not all of them.",
+            "Name the output folder of `orthodiffusion train-segmentation` or `train-diagnosis`.",
+            detail=str(error),
+        ) from error
+    return TrainedPlane(description, networks.eval().requires_grad_(False))

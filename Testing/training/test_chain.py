@@ -1,0 +1,73 @@
+"""The whole chain as a hospital runs it: pre-train, probe, fine-tune, export, run. Tiny, through the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import yaml
+from tiny_dataset import write_dataset
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.opening import open_bundle
+
+CARD = {
+    "name": "tiny", "version": "0.0.1", "title": "A tiny model", "license": "MIT", "license_text": "MIT",
+    "authors": "nobody", "copyright": "nobody", "data": "Bright balls.", "studies": 8, "synthetic": True,
+    "known_limits": ["Knows nothing but balls."],
+}  # fmt: skip
+
+
+def orthodiffusion(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "OrthoDiffusionLib.cli.app", *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, (Plane.AXIAL, Plane.CORONAL))
+    tiny = ["--set=channel_multipliers=[1, 1, 1, 2]", "--set=window_size=32", "--set=sample_every=0", "--set=batch=2"]
+    folders = {}
+    for plane in ("axial", "coronal"):
+        common = ["--plane", plane, "--dataset", dataset, "--cache", tmp_path / "cache"]
+        pretrained, segmenting, both = (tmp_path / f"{plane}-{name}" for name in ("pretrained", "segmenting", "both"))
+        orthodiffusion("pretrain", *common, "--output", pretrained, "--accelerator", "cpu", "--set=steps=3", *tiny)
+        told = orthodiffusion(
+            "train-segmentation", *common, "--from", pretrained, "--output", segmenting, "--set=steps=30",
+            "--set=batch=2", "--set=validate_every=10", "--set=learning_rate=0.005",
+        )  # fmt: skip
+        assert "trained for 30 steps" in " ".join(told.split())
+        orthodiffusion(
+            "train-diagnosis", *common, "--from", segmenting, "--output", both, "--set=folds=3", "--set=epochs=30",
+            "--set=views=2", "--set=learning_rate=0.005",
+        )  # fmt: skip
+        folders[plane] = both
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(CARD), encoding="utf-8")
+    bundle = tmp_path / "bundle"
+    orthodiffusion(
+        "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output", bundle,
+        "--card", tmp_path / "card.yaml",
+    )  # fmt: skip
+    manifest = open_bundle(bundle).manifest
+    assert set(manifest.planes) == {Plane.AXIAL, Plane.CORONAL}
+    history = manifest.planes[Plane.AXIAL].encoder_training
+    assert history.startswith("Pre-trained without labels for 3 steps")
+    assert "Diagnosis head trained for 30 epochs on 8 studies" in history
+    assert manifest.fusion.gate is None, "two planes have no gate"
+    orthodiffusion(
+        "run", "--axial", tmp_path / "7-axial-image.nii.gz", "--coronal", tmp_path / "7-coronal-image.nii.gz",
+        "--bundle", bundle, "--output", tmp_path / "result",
+    )  # fmt: skip
+    found = np.asarray(nibabel.load(tmp_path / "result" / "labels_axial.nii.gz").dataobj) == 1
+    truth = np.asarray(nibabel.load(tmp_path / "7-axial-labels.nii.gz").dataobj) == 1
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.5
+    result = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
+    assert len(result["findings"]) == 8
