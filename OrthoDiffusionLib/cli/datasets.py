@@ -1,4 +1,4 @@
-"""What every training command asks about its dataset."""
+"""What every training command asks about its dataset and its machine."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ Phantoms = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(metavar="FIRST:LAST", help="Seeds of phantoms to train on instead, the last one not included."),
 ]
+
+
+def training_device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def prepared_studies(dataset: Path | None, phantoms: str | None, cache: Path, size: int) -> list[CachedStudy]:

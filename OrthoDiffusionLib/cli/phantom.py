@@ -34,7 +34,17 @@ def phantom(
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")
     ] = False,
+    labels: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            help="Label map of a real knee whose anatomy is scanned; may be given again, one after the other."
+        ),
+    ] = None,
     montage: Annotated[bool, typer.Option("--montage", help="Add a picture of each study.")] = False,
+    beside: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A real series whose slices the picture shows beside the phantom's."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace studies that are there already.")] = False,
 ) -> None:
     """Make synthetic knee studies with their truth: NIfTI series, label maps and findings.
@@ -42,7 +52,10 @@ def phantom(
     Example: orthodiffusion phantom --output phantoms --seed 1 --studies 3 --montage
     """
     with reported():
-        from OrthoDiffusionLib.phantom import BALANCED_RATES, CENTRES, CLINICAL_RATES, make_study
+        from OrthoDiffusionLib.inference.request import StudyRequest
+        from OrthoDiffusionLib.inference.study import assemble_study
+        from OrthoDiffusionLib.phantom import BALANCED_RATES, CENTRES, CLINICAL_RATES, make_study, scan_anatomy
+        from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, read_label_map
         from OrthoDiffusionLib.phantom.writing import write_study
 
         if centre is not None and centre not in CENTRES:
@@ -58,11 +71,20 @@ def phantom(
                 f"The output folder already holds {there[0]}.",
                 "Choose a new folder or another seed, or add --overwrite.",
             )
+        maps = [read_label_map(path) for path in labels or ()]
+        real = {}
+        if beside is not None:
+            assembled = assemble_study(StudyRequest(output=output, paths=(beside,))).series
+            real = {plane: series.stack for plane, series in assembled.items()}
         for number, folder in track(folders.items(), "Making phantoms", console=err, transient=True):
-            study = make_study(number, rates=rates, centre=centre, contrast=contrast.value)
+            if maps:
+                anatomy = anatomy_from_labels(maps[(number - seed) % len(maps)], number)
+                study = scan_anatomy(anatomy, number, centre, contrast.value)
+            else:
+                study = make_study(number, rates=rates, centre=centre, contrast=contrast.value)
             write_study(study, folder)
-            if montage:
+            if montage or real:
                 from OrthoDiffusionLib.phantom.montage import montage as draw
 
-                draw(study).savefig(folder / "montage.png", dpi=80, facecolor="black")
+                draw(study, beside=real).savefig(folder / "montage.png", dpi=80, facecolor="black")
         out.print(f"Written to {output}", soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
+from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies, training_device
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 
 OfPlane = Annotated[Plane, typer.Option(help="To be trained.")]
@@ -57,7 +57,7 @@ def train_segmentation(
                 best = max(best, score or 0.0)
                 bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}, best Dice {best:.3f}")
 
-            trained = train(begun, studies, settings, report)
+            trained = train(begun, studies, settings, report, training_device())
         save_plane(output, trained, {})
         out.print(trained.description.history[-1], soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
@@ -90,7 +90,11 @@ def train_diagnosis(
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
             trained, held_out = train(
-                begun, studies, settings, lambda what, share: bar.update(task, completed=share, description=what)
+                begun,
+                studies,
+                settings,
+                lambda what, share: bar.update(task, completed=share, description=what),
+                training_device(),
             )
         save_plane(output, trained, {HELD_OUT: held_out})
         out.print(trained.description.history[-1], soft_wrap=True)

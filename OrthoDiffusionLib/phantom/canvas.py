@@ -106,6 +106,12 @@ class AnatomyCanvas:
         if label is not None:
             self.labels[region.slices][mask] = label
 
+    def close_sides(self) -> None:
+        """Leave air at the grid's sides, whose values a scanner takes for all that lies beyond; the ends go on."""
+        for face in (0, -1):
+            self.tissue[face], self.tissue[:, face] = Tissue.AIR, Tissue.AIR
+            self.labels[face], self.labels[:, face] = 0, 0
+
     def is_any(self, region: Region, *tissues: Tissue) -> Mask:
         """Where a region holds one of these tissues."""
         table = np.zeros(256, bool)

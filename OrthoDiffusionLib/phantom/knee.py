@@ -65,6 +65,7 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     paint_menisci(canvas, shape, joint, findings, lesions)
     paint_ligaments(canvas, shape, joint, findings, {key: field for key, (_, field) in fields.items()}, lesions)
     paint_bruises(canvas, shape, findings, lesions)
+    canvas.close_sides()
     return canvas
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from OrthoDiffusionLib.phantom.knee_shape import KneeShape, draw_shape
 from OrthoDiffusionLib.phantom.knee_soft_tissue import paint_soft_tissue
 from OrthoDiffusionLib.phantom.study import Anatomy
 from OrthoDiffusionLib.phantom.tissues import Tissue
+from OrthoDiffusionLib.volumes.reading import read_series
 from OrthoDiffusionLib.volumes.volume import Volume
 
 TISSUES: Mapping[str, Tissue] = {
@@ -38,6 +40,21 @@ TISSUES: Mapping[str, Tissue] = {
 
 MARGIN = 12.0
 """mm around a structure in which its distance is computed; further away it is taken to be this."""
+
+
+def read_label_map(path: Path) -> Volume:
+    """A label map from a file.
+
+    Raises:
+        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers; what reading a series raises.
+    """
+    volumes = read_series(path)
+    if len(volumes) != 1:
+        raise _unusable("The file holds several volumes.")
+    volume = volumes[0]
+    if not np.array_equal(volume.array, np.rint(volume.array)):
+        raise _unusable("The volume holds values that are no labels.")
+    return Volume(volume.array.astype(np.int16), volume.affine, volume.source)
 
 
 def anatomy_from_labels(labels: Volume, seed: int) -> Anatomy:
@@ -79,6 +96,7 @@ def anatomy_from_labels(labels: Volume, seed: int) -> Anatomy:
         for key, label in present.items()
     }
     _paint(canvas, region, shape, distances, joint, generator)
+    canvas.close_sides()
     return Anatomy(canvas, {}, laterality, seed)
 
 

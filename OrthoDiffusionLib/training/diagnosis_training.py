@@ -31,7 +31,11 @@ RAREST = 10.0
 
 
 def train_diagnosis(
-    start: TrainedPlane, studies: Sequence[CachedStudy], settings: DiagnosisSettings, report: Report
+    start: TrainedPlane,
+    studies: Sequence[CachedStudy],
+    settings: DiagnosisSettings,
+    report: Report,
+    device: torch.device | str = "cpu",
 ) -> tuple[TrainedPlane, dict[str, torch.Tensor]]:
     """Train a head on all studies, after a head for each fold without that fold's patients.
 
@@ -43,10 +47,11 @@ def train_diagnosis(
         studies: prepared; those without a series of the plane or without any known finding are left out.
         settings: of the training.
         report: told how far it is.
+        device: to train on.
 
     Returns:
-        the networks, and for each study its logits out of fold and its findings, `logits/<id>` and `present/<id>`,
-        (findings,) each.
+        the networks, on the CPU, and for each study its logits out of fold and its findings, `logits/<id>` and
+        `present/<id>`, (findings,) each.
 
     Raises:
         OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; TRAINING_DIVERGED.
@@ -62,20 +67,20 @@ def train_diagnosis(
         )
     views = [_views(study, start, settings) for study in usable]
     if settings.encoder_rate == 0:
-        views = _features(views, start, report)
+        views = _features(views, start, report, device)
     present = torch.from_numpy(np.stack([study.present for study in usable]))
     held_out: dict[str, torch.Tensor] = {}
     parts = folds(patients, settings.folds, settings.seed)
     for number, part in enumerate(parts):
         report(f"fold {number + 1} of {len(parts)}", 0.3 + 0.6 * number / len(parts))
         rest = [index for index in range(len(usable)) if index not in set(part)]
-        networks = _fitted(start, [views[index] for index in rest], present[rest], settings)
+        networks = _fitted(start, [views[index] for index in rest], present[rest], settings, device)
         for index in part:
             held_out[f"logits/{usable[index].id}"] = _study_logits(networks, views[index], settings)
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
-    networks = _fitted(start, views, present, settings)
-    trained = TrainedPlane(start.description, networks.eval().requires_grad_(False)).told(
+    networks = _fitted(start, views, present, settings, device)
+    trained = TrainedPlane(start.description, networks.to("cpu").eval().requires_grad_(False)).told(
         f"Diagnosis head trained for {settings.epochs} epochs on {len(usable)} studies, the encoder at"
         f" {settings.encoder_rate:g} of its learning rate."
     )
@@ -107,15 +112,19 @@ def _views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings)
     return stacks
 
 
-def _features(views: list[list[torch.Tensor]], start: TrainedPlane, report: Report) -> list[list[torch.Tensor]]:
+def _features(
+    views: list[list[torch.Tensor]], start: TrainedPlane, report: Report, device: torch.device | str
+) -> list[list[torch.Tensor]]:
     """The encoder's feature map of each view, in place of the view."""
-    timestep = torch.tensor([start.description.timestep])
+    timestep = torch.tensor([start.description.timestep], device=device)
+    networks = start.networks.to(device)
     mapped = []
     for number, study in enumerate(views):
         report("features", 0.3 * number / len(views))
         with torch.inference_mode():
-            maps = [torch.cat([start.networks.features(view[None], timestep) for view in stack]) for stack in study]
-        mapped.append([stack.clone() for stack in maps])
+            maps = [torch.cat([networks.features(view[None].to(device), timestep) for view in s]) for s in study]
+        mapped.append([stack.cpu().clone() for stack in maps])
+    networks.to("cpu")
     return mapped
 
 
@@ -136,16 +145,22 @@ def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetw
 def _logits_of(networks: PlaneNetworks, view: torch.Tensor, settings: DiagnosisSettings) -> torch.Tensor:
     """Logits (batch, findings) of views, or of their feature maps when the encoder is frozen."""
     assert networks.diagnosis is not None
+    view = view.to(next(networks.parameters()).device)
     if settings.encoder_rate > 0:
-        view = networks.features(view, torch.full((len(view),), settings.timestep))
+        view = networks.features(view, torch.full((len(view),), settings.timestep, device=view.device))
     logits: torch.Tensor = networks.diagnosis(view)
     return logits
 
 
 def _fitted(
-    start: TrainedPlane, views: Sequence[Sequence[torch.Tensor]], present: torch.Tensor, settings: DiagnosisSettings
+    start: TrainedPlane,
+    views: Sequence[Sequence[torch.Tensor]],
+    present: torch.Tensor,
+    settings: DiagnosisSettings,
+    device: torch.device | str,
 ) -> PlaneNetworks:
-    networks = _new_networks(start, settings)
+    networks = _new_networks(start, settings).to(device)
+    present = present.to(device)
     assert networks.diagnosis is not None
     groups = [{"params": list(networks.diagnosis.parameters()), "share": 1.0}]
     if settings.encoder_rate > 0:
@@ -155,7 +170,7 @@ def _fitted(
     known = torch.isfinite(present)
     truth = torch.where(known, present, torch.zeros_like(present))
     positive, negative = (truth * known).sum(0), ((1 - truth) * known).sum(0)
-    weight = (negative / positive.clamp(min=1)).clamp(1, RAREST) if settings.balanced else torch.ones(present.shape[1])
+    weight = (negative / positive.clamp(min=1)).clamp(1, RAREST) if settings.balanced else torch.ones_like(positive)
     steps = settings.epochs * math.ceil(len(views) / settings.batch)
     networks.train()
     step = 0
@@ -196,4 +211,4 @@ def _study_logits(networks: PlaneNetworks, stacks: Sequence[torch.Tensor], setti
     """Logits (findings,) of a study: the mean over its series' centre windows."""
     with torch.inference_mode():
         rows = [_logits_of(networks, stack[:1], settings)[0] for stack in stacks]
-        return torch.stack(rows).mean(dim=0).clone()
+        return torch.stack(rows).mean(dim=0).cpu().clone()

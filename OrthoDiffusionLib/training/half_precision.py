@@ -1,4 +1,4 @@
-"""Training in bfloat16 on a processor, without the one kernel that is wrong there."""
+"""Training in bfloat16, on a processor without the one kernel that is wrong there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ NARROW = 16
 
 @contextmanager
 def multiply_in_bfloat16(networks: nn.Module, *, enabled: bool) -> Iterator[None]:
-    """Autocast to bfloat16 on the processor, with convolutions of narrow inputs in float32."""
+    """Autocast to bfloat16 on the networks' device; on a processor with convolutions of narrow inputs in float32."""
     if not enabled:
         yield
+        return
+    device = next(networks.parameters()).device.type
+    if device != "cpu":
+        with torch.autocast(device, dtype=torch.bfloat16):
+            yield
         return
     convolutions = [module for module in networks.modules() if isinstance(module, nn.Conv3d)]
     for convolution in convolutions:

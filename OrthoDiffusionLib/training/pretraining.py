@@ -6,7 +6,7 @@ import csv
 import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
-from OrthoDiffusionLib.training.pretraining_batches import pretraining_batch
+from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
+from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
 from OrthoDiffusionLib.training.settings import PretrainSettings
 
 Report = Callable[[int, float], None]
@@ -56,7 +57,7 @@ def pretrain(
     one.
 
     Args:
-        fabric: launched; its precision is `32-true` on a CPU, for bfloat16 there has its own way around a wrong kernel.
+        fabric: launched, of precision `32-true`: what is multiplied in bfloat16 follows from the settings.
         studies: prepared; those without a series of the plane are left out.
         plane: to be trained.
         settings: of the training.
@@ -104,9 +105,16 @@ def pretrain(
         fabric.barrier()
 
     log = _LossLog(output / "losses.csv", first) if fabric.is_global_zero else None
+    parts = [mine[begin : begin + settings.together] for begin in range(0, len(mine), settings.together)]
+
+    def batches(step: int) -> list[PretrainBatch]:
+        return [pretraining_batch(usable, plane, settings, step, part) for part in parts]
+
+    # A processor has no time to spare for batches; an accelerator waits for none.
+    workers = 0 if fabric.device.type == "cpu" else PREFETCHERS
     with _asked_to_stop() as stopping:
-        for step in range(first, settings.steps):
-            loss = _step(fabric, module, optimiser, usable, plane, settings, step, mine)
+        for step, parted in prefetched(batches, first, settings.steps, workers):
+            loss = _step(fabric, module, optimiser, parted, settings, step)
             averaged.update(network, step)
             if log is not None:
                 log.write(step, loss)
@@ -130,22 +138,19 @@ def _step(
     fabric: Fabric,
     module: _FabricModule,
     optimiser: torch.optim.Optimizer,
-    studies: Sequence[CachedStudy],
-    plane: Plane,
+    parts: Sequence[PretrainBatch],
     settings: PretrainSettings,
     step: int,
-    mine: range,
 ) -> float:
-    """One step of the optimiser; the mean loss over the whole batch."""
+    """One step of the optimiser on this process's parts of the batch; the mean loss over the whole batch."""
     optimiser.zero_grad(set_to_none=True)
     total = torch.zeros((), device=fabric.device)
-    parts = [mine[first : first + settings.together] for first in range(0, len(mine), settings.together)]
+    mine = sum(len(part.windows) for part in parts)
     for number, part in enumerate(parts):
-        batch = pretraining_batch(studies, plane, settings, step, part)
-        windows, noise, timesteps = (tensor.to(fabric.device) for tensor in batch)
-        share = len(part) / len(mine)
+        windows, noise, timesteps = (tensor.to(fabric.device) for tensor in part)
+        share = len(windows) / mine
         with fabric.no_backward_sync(module, enabled=number + 1 < len(parts)):
-            with _precision(fabric, module, settings):
+            with multiply_in_bfloat16(module, enabled=settings.precision == "bfloat16"):
                 predicted = module(cosine_schedule().noised(windows, timesteps.cpu(), noise), timesteps)
             loss = share * functional.mse_loss(predicted.float(), _target(windows, noise, timesteps, settings))
             fabric.backward(loss)
@@ -168,17 +173,6 @@ def _target(
         return noise
     # The velocity is what noising becomes a quarter of a turn further on: sqrt(abar) noise - sqrt(1 - abar) x0.
     return cosine_schedule().noised(noise, timesteps.cpu(), -windows)
-
-
-@contextmanager
-def _precision(fabric: Fabric, module: nn.Module, settings: PretrainSettings) -> Iterator[None]:
-    half = settings.precision == "bfloat16"
-    if fabric.device.type == "cpu":
-        with multiply_in_bfloat16(module, enabled=half):
-            yield
-    else:
-        with torch.autocast(fabric.device.type, dtype=torch.bfloat16) if half else nullcontext():
-            yield
 
 
 def _recompute(network: DenoisingUNet) -> None:

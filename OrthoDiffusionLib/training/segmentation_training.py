@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
+from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
@@ -31,7 +33,11 @@ VALIDATION_SIZE = 40
 
 
 def train_segmentation(
-    start: TrainedPlane, studies: Sequence[CachedStudy], settings: SegmentationSettings, report: Report
+    start: TrainedPlane,
+    studies: Sequence[CachedStudy],
+    settings: SegmentationSettings,
+    report: Report,
+    device: torch.device | str = "cpu",
 ) -> TrainedPlane:
     """Train a decoder, and keep the weights of the best validation.
 
@@ -42,6 +48,10 @@ def train_segmentation(
         studies: prepared at five quarters of the window's size or at its size; those without masks are left out.
         settings: of the training.
         report: told each step.
+        device: to train on.
+
+    Returns:
+        the networks, on the CPU.
 
     Raises:
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; TRAINING_DIVERGED, when the loss is
@@ -60,16 +70,20 @@ def train_segmentation(
     parts = split(patients, {"validation": held_out, "train": 1 - held_out}, settings.seed)
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))
     networks, description = _networks(start, settings)
+    networks.to(device)
+    size = description.window_size
     optimiser = _optimiser(networks, settings)
-    generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id]))
-    best, best_state, waited = -1.0, {name: t.clone() for name, t in networks.state_dict().items()}, 0
-    step = 0
-    for step in range(settings.steps):
+    best, best_state, waited, step = -1.0, _copied(networks), 0, 0
+
+    def batches(step: int) -> list[_Windows]:
+        return _drawn(train, plane, size, settings, step)
+
+    workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
+    for step, drawn in prefetched(batches, 0, settings.steps, workers):
         for group in optimiser.param_groups:
-            group["lr"] = (
-                group["share"] * settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-            )
-        loss = _step(networks, optimiser, train, plane, description.window_size, settings, generator)
+            decay = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+            group["lr"] = group["share"] * settings.learning_rate * decay
+        loss = _step(networks, optimiser, drawn, settings)
         if not math.isfinite(loss):
             raise OrthoDiffusionError(
                 ErrorKind.TRAINING_DIVERGED,
@@ -78,14 +92,14 @@ def train_segmentation(
             )
         score = None
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            score = validation_dice(networks, validation, plane, description.window_size, settings.timestep)
+            score = validation_dice(networks, validation, plane, size, settings.timestep)
+            waited = 0 if score > best else waited + 1
             if score > best:
-                best, best_state, waited = score, {n: t.clone() for n, t in networks.state_dict().items()}, 0
-            else:
-                waited += 1
+                best, best_state = score, _copied(networks)
         report(step, loss, score)
         if waited >= settings.patience:
             break
+    networks.to("cpu")
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     return trained.told(
@@ -100,6 +114,7 @@ def validation_dice(
 ) -> float:
     """Mean Dice over the structures, of the centre windows of the first `VALIDATION_SIZE` studies; 0 to 1."""
     networks.eval()
+    device = next(networks.parameters()).device
     overlaps: list[list[float]] = []
     for study in studies[:VALIDATION_SIZE]:
         series = study.masked[plane].index(True)
@@ -110,8 +125,8 @@ def validation_dice(
         noise = noise_for(0, f"{plane.value}/{start}", (1, 1, *window.shape))
         times = torch.tensor([timestep])
         with torch.inference_mode():
-            noised = cosine_schedule().noised(window[None, None], times, noise)
-            found = networks.scores_and_features(noised, times)[0][0].argmax(dim=0).numpy()
+            noised = cosine_schedule().noised(window[None, None], times, noise).to(device)
+            found = networks.scores_and_features(noised, times.to(device))[0][0].argmax(dim=0).cpu().numpy()
         reference = truth.numpy()
         overlaps.append([dice(found, reference, label) for label in np.unique(reference[reference > 0])])
     values = [value for row in overlaps for value in row if not math.isnan(value)]
@@ -153,33 +168,53 @@ def _optimiser(networks: PlaneNetworks, settings: SegmentationSettings) -> torch
     return torch.optim.Adam(groups)
 
 
+def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in networks.state_dict().items()}
+
+
+class _Windows(NamedTuple):
+    """Noised windows (n, 1, 16, size, size) and their labels (n, 16, size, size)."""
+
+    noised: torch.Tensor
+    labels: torch.Tensor
+
+
 def _step(
-    networks: PlaneNetworks,
-    optimiser: torch.optim.Optimizer,
-    studies: Sequence[CachedStudy],
-    plane: Plane,
-    size: int,
-    settings: SegmentationSettings,
-    generator: np.random.Generator,
+    networks: PlaneNetworks, optimiser: torch.optim.Optimizer, parts: Sequence[_Windows], settings: SegmentationSettings
 ) -> float:
     """One step of the optimiser; the mean loss."""
     networks.train()
     optimiser.zero_grad(set_to_none=True)
+    device = next(networks.parameters()).device
     total = 0.0
-    for first in range(0, settings.batch, settings.together):
-        count = min(settings.together, settings.batch - first)
-        drawn = [_draw(studies, plane, size, settings, generator) for _ in range(count)]
-        windows, labels = torch.stack([w for w, _ in drawn])[:, None], torch.stack([t for _, t in drawn])
-        noise = torch.from_numpy(generator.standard_normal(windows.shape, dtype=np.float32))
-        times = torch.full((count,), settings.timestep)
+    for part in parts:
+        noised, labels = part.noised.to(device), part.labels.to(device)
+        times = torch.full((len(noised),), settings.timestep, device=device)
         with multiply_in_bfloat16(networks, enabled=settings.precision == "bfloat16"):
-            scores, _ = networks.scores_and_features(cosine_schedule().noised(windows, times, noise), times)
-        loss = segmentation_loss(scores.float(), labels) * (count / settings.batch)
+            scores, _ = networks.scores_and_features(noised, times)
+        loss = segmentation_loss(scores.float(), labels) * (len(noised) / settings.batch)
         loss.backward()
         total += loss.item()
     torch.nn.utils.clip_grad_norm_([p for p in networks.parameters() if p.requires_grad], 1.0)
     optimiser.step()
     return total
+
+
+def _drawn(
+    studies: Sequence[CachedStudy], plane: Plane, size: int, settings: SegmentationSettings, step: int
+) -> list[_Windows]:
+    """The windows of a step in parts; they depend on the seed, the step and their number alone."""
+    parts = []
+    for first in range(0, settings.batch, settings.together):
+        windows, labels = [], []
+        for number in range(first, min(first + settings.together, settings.batch)):
+            generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
+            window, truth = _draw(studies, plane, size, settings, generator)
+            noise = torch.from_numpy(generator.standard_normal((1, 1, *window.shape), dtype=np.float32))
+            windows.append(cosine_schedule().noised(window[None, None], torch.tensor([settings.timestep]), noise)[0])
+            labels.append(truth)
+        parts.append(_Windows(torch.stack(windows), torch.stack(labels)))
+    return parts
 
 
 def _draw(

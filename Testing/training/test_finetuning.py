@@ -1,0 +1,114 @@
+"""Heads: what is frozen stays, what is rare is not drowned, and probabilities follow the frequencies all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_dataset import write_dataset
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
+from OrthoDiffusionLib.datasets.manifest import read_manifest
+from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
+from OrthoDiffusionLib.training.prefetch import prefetched
+from OrthoDiffusionLib.training.segmentation_training import train_segmentation
+from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings
+from OrthoDiffusionLib.training.trained_plane import (
+    PlaneDescription,
+    TrainedPlane,
+    empty_networks,
+    load_plane,
+    save_plane,
+)
+
+DESCRIPTION = PlaneDescription(
+    joint="knee", plane=Plane.AXIAL, base_channels=32, channel_multipliers=(1, 1, 1), block="mid_0", timestep=50,
+    window_size=16, history=("Not trained.",),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> list[CachedStudy]:
+    folder = tmp_path_factory.mktemp("dataset")
+    return prepare_manifest(read_manifest(write_dataset(folder)), folder / "cache", 20)
+
+
+@pytest.fixture
+def start() -> TrainedPlane:
+    torch.manual_seed(0)
+    return TrainedPlane(DESCRIPTION, empty_networks(DESCRIPTION, segmentation=False, diagnosis=False).eval())
+
+
+def encoder_of(trained: TrainedPlane) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in trained.networks.encoder.state_dict().values()]
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
+    before = encoder_of(start)
+    diagnosing, held_out = train_diagnosis(
+        start, studies, DiagnosisSettings(folds=3, epochs=2, views=2, batch=4), lambda *_: None
+    )
+    assert {key for key in held_out if key.startswith("logits/")} == {f"logits/{study.id}" for study in studies}
+    assert torch.isnan(held_out["present/study-0"][1])
+    frozen = SegmentationSettings(steps=3, batch=2, together=1, encoder_rate=0, validate_every=2)
+    scores: list[float | None] = []
+    both = train_segmentation(diagnosing, studies, frozen, lambda _, __, score: scores.append(score))
+    assert [score is not None for score in scores] == [False, True, True]
+    assert same(encoder_of(both), before)
+    assert both.networks.diagnosis is not None
+    save_plane(tmp_path / "plane", both, {})
+    again = load_plane(tmp_path / "plane")
+    assert again.description == both.description
+    assert all(torch.equal(t, again.networks.state_dict()[n]) for n, t in both.networks.state_dict().items())
+    (tmp_path / "plane" / "encoder.safetensors").unlink()
+    with pytest.raises(OrthoDiffusionError, match="holds no networks of a plane"):
+        load_plane(tmp_path / "plane")
+
+
+def test_a_changed_encoder_drops_the_other_head(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    diagnosing, _ = train_diagnosis(start, studies, DiagnosisSettings(folds=2, epochs=1, views=1), lambda *_: None)
+    tuned = train_segmentation(
+        diagnosing, studies, SegmentationSettings(steps=2, batch=1, encoder_rate=0.05), lambda *_: None
+    )
+    assert tuned.networks.diagnosis is None
+    assert not same(encoder_of(tuned), encoder_of(start))
+    assert len(tuned.description.history) == 3
+
+
+def test_training_is_the_same_each_time_and_with_threads(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    settings = SegmentationSettings(steps=2, batch=2, together=1)
+    first, second = (train_segmentation(start, studies, settings, lambda *_: None) for _ in range(2))
+    assert same(list(first.networks.state_dict().values()), list(second.networks.state_dict().values()))
+    made = [(step, batch) for step, batch in prefetched(lambda step: step * step, 3, 40, workers=4)]
+    assert made == [(step, step * step) for step in range(3, 40)]
+
+
+def test_probabilities_follow_the_frequencies_although_rare_findings_weigh_more(start: TrainedPlane) -> None:
+    """One finding in eight studies, which nothing in the images tells: the head can only learn how often it is."""
+    from OrthoDiffusionLib.training.diagnosis_training import _fitted
+
+    feature = torch.randn(1, 1, 32, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    present = torch.zeros(64, 8)
+    present[::8, 0] = 1
+    settings = DiagnosisSettings(epochs=60, batch=16, learning_rate=5e-3)
+    networks = _fitted(start, [list(feature)] * 64, present, settings, "cpu")
+    assert networks.diagnosis is not None
+    probability = torch.sigmoid(networks.diagnosis(feature[0]))[0, 0].item()
+    assert probability == pytest.approx(1 / 8, abs=0.04)
+
+
+def test_fewer_patients_than_folds_are_refused(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    with pytest.raises(OrthoDiffusionError, match="7 patients with findings make no 9 folds"):
+        train_diagnosis(start, studies, DiagnosisSettings(folds=9), lambda *_: None)
+    unmasked = [CachedStudy(**{**vars(study), "masked": {Plane.AXIAL: (False,)}}) for study in studies]
+    with pytest.raises(OrthoDiffusionError, match="Fewer than two patients"):
+        train_segmentation(start, unmasked, SegmentationSettings(), lambda *_: None)
+    assert np.isfinite(studies[0].present[0])
