@@ -26,8 +26,17 @@ def training_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def prepared_studies(dataset: Path | None, phantoms: str | None, cache: Path, size: int) -> list[CachedStudy]:
+def prepared_studies(
+    dataset: Path | None, phantoms: str | None, cache: Path, size: int, processes: int = 1
+) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
+
+    Args:
+        dataset: manifest; or
+        phantoms: FIRST:LAST.
+        cache: folder of what is prepared.
+        size: pixels.
+        processes: that prepare.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers; what
@@ -41,11 +50,11 @@ def prepared_studies(dataset: Path | None, phantoms: str | None, cache: Path, si
             ErrorKind.USAGE, "Training needs one dataset.", "Give either --dataset or --phantoms."
         )
     if dataset is not None:
-        return prepare_manifest(read_manifest(dataset), cache, size)
+        return prepare_manifest(read_manifest(dataset), cache, size, processes)
     assert phantoms is not None
     first, separator, last = phantoms.partition(":")
     if not (separator and first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise OrthoDiffusionError(
             ErrorKind.USAGE, f"{phantoms} is no range of seeds.", "Write it as FIRST:LAST, such as 0:200."
         )
-    return prepare_phantoms(range(int(first), int(last)), cache, size)
+    return prepare_phantoms(range(int(first), int(last)), cache, size, processes)

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
 from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.errors import OrthoDiffusionError
 
 
 def pretrain(
@@ -27,29 +28,38 @@ def pretrain(
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     devices: Annotated[int, typer.Option(help="Processes or GPUs of a node.", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="Machines.", min=1)] = 1,
+    strategy: Annotated[
+        str, typer.Option(help="ddp: each device holds the network; fsdp: a part of it; auto: ddp for several.")
+    ] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that prepare studies.", min=1)] = 1,
 ) -> None:
     """Pre-train an encoder on images alone; started again, it goes on from its last checkpoint.
 
     Example: orthodiffusion pretrain --plane sagittal --phantoms 0:200 --output pretrained/sagittal
     """
     with reported():
-        from lightning_fabric import Fabric
-
         from OrthoDiffusionLib.training.pretraining import pretrain as train
+        from OrthoDiffusionLib.training.processes import training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
 
         settings = load_settings(PretrainSettings, config, change or ())
-        strategy = "ddp" if devices * nodes > 1 else "auto"
-        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
+        fabric = training_fabric(accelerator, devices, nodes, strategy)
+        # Before the processes are launched: it can take longer than they would wait for each other.
+        size = settings.window_size * 5 // 4
+        studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers)
         fabric.launch()
-        with fabric.rank_zero_first():
-            studies = prepared_studies(dataset, phantoms, cache or output / "cache", settings.window_size * 5 // 4)
         with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:
             task = bar.add_task(f"Pre-training {plane.value}", total=settings.steps)
 
             def report(step: int, loss: float) -> None:
                 bar.update(task, completed=step + 1, description=f"Pre-training {plane.value}, loss {loss:.4f}")
 
-            train(fabric, studies, plane, settings, output, report)
+            try:
+                train(fabric, studies, plane, settings, output, report)
+            except OrthoDiffusionError as error:
+                if fabric.is_global_zero:
+                    raise
+                # The first process says it; a failure of this one would have the first one killed.
+                raise typer.Exit from error
         if fabric.is_global_zero:
             out.print(f"Written to {output}", soft_wrap=True)

@@ -47,10 +47,11 @@ def probe(
             for study in prepared_studies(dataset, phantoms, cache or output / "cache", trained.window_size)
             if plane in study.depths
         ]
+        joint = studies[0].joint if studies else "knee"
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Features", total=len(studies) * len(times))
             features = pooled_features(trained.encoder, studies, plane, chosen, times, lambda: bar.advance(task))
-        scores = probe_scores(features, studies, [finding.key for finding in load_joint("knee").findings])
+        scores = probe_scores(features, studies, [finding.key for finding in load_joint(joint).findings])
         write_report(scores, {"plane": plane.value, "encoder": trained.source, "studies": len(studies)}, output)
         table = Table("block", "timestep", "macro-AUROC")
         for score in sorted(scores, key=lambda score: -score.macro)[:10]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,13 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, DatasetManifest, StudyEntry
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another one makes all of them again."""
+
+LIBRARY = Path(__file__).resolve().parents[1]
+IMAGE_CODE = ("datasets/stacks.py", "volumes/orientation.py", "volumes/windows.py")
+PHANTOM_CODE = (*IMAGE_CODE, "phantom/*.py")
+"""Code that decides what a prepared study holds: when it changes, studies are made again."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class CachedStudy:
         masked: for each of them, whether it has labels.
         present: findings, float32 (findings,), NaN for unknown.
         clinical: None when nothing is known.
+        joint: whose findings `present` holds, in that joint's order.
     """
 
     path: Path
@@ -46,6 +53,7 @@ class CachedStudy:
     masked: dict[Plane, tuple[bool, ...]]
     present: npt.NDArray[np.float32]
     clinical: ClinicalRecord | None
+    joint: str = "knee"
 
     def window(
         self, plane: Plane, series: int, start: int, slices: int = 16
@@ -64,13 +72,16 @@ class CachedStudy:
 def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
     """The studies of a manifest, in order; those whose files are missing or broken are made."""
     joint = manifest.joint
-    jobs = [(_entry_key(entry, size), partial(stacks_of_entry, entry, joint, size)) for entry in manifest.studies]
+    jobs = [
+        (_entry_key(entry, joint, size), partial(stacks_of_entry, entry, joint, size)) for entry in manifest.studies
+    ]
     return _prepare(jobs, folder, processes)
 
 
 def prepare_phantoms(seeds: Sequence[int], folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
     """Phantom studies of these seeds, in order; those whose files are missing or broken are made."""
-    jobs = [(f"phantom-{seed}-{size}-{FORMAT}", partial(_phantom, seed, size)) for seed in seeds]
+    code = _code_hash(PHANTOM_CODE)[:12]
+    jobs = [(f"phantom-{seed}-{size}-{FORMAT}-{code}", partial(_phantom, seed, size)) for seed in seeds]
     return _prepare(jobs, folder, processes)
 
 
@@ -80,19 +91,27 @@ def _phantom(seed: int, size: int) -> StudyStacks:
     return stacks_of_phantom(make_study(seed), size)
 
 
-def _entry_key(entry: StudyEntry, size: int) -> str:
+def _entry_key(entry: StudyEntry, joint: str, size: int) -> str:
     """Changes with the entry and with the files that it names: their sizes and times, for hashing terabytes would
     take as long as the training."""
     files = [path for series in entry.series for path in (series.image, series.labels) if path is not None]
     stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
-    content = json.dumps([entry.model_dump(mode="json"), stamps, size, FORMAT], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:24]
+    about = [entry.model_dump(mode="json"), joint, stamps, size, FORMAT, _code_hash(IMAGE_CODE)]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@cache
+def _code_hash(patterns: tuple[str, ...]) -> str:
+    files = sorted(path for pattern in patterns for path in LIBRARY.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path, processes: int) -> list[CachedStudy]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{key}.safetensors" for key, _ in jobs]
     missing = [(path, make) for path, (_, make) in zip(paths, jobs, strict=True) if _opened(path) is None]
+    # Processes that begin together hardly ever make the same study, each in an order of its own.
+    random.Random(os.getpid()).shuffle(missing)
     if processes > 1 and len(missing) > 1:
         with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             for _ in pool.map(_write, *zip(*missing, strict=True)):
@@ -105,6 +124,9 @@ def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path
 
 
 def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
+    if _opened(path) is not None:
+        # Another process made it meanwhile.
+        return
     study = make()
     arrays: dict[str, npt.NDArray[np.generic]] = {"present": study.present}
     for plane, stacks in study.planes.items():
@@ -113,8 +135,9 @@ def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
             if stack.labels is not None:
                 arrays[f"{plane.value}/{number}/labels"] = np.ascontiguousarray(stack.labels)
     clinical = "" if study.clinical is None else study.clinical.model_dump_json()
+    about = {"id": study.id, "patient": study.patient, "joint": study.joint}
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(arrays, unfinished, metadata={"id": study.id, "patient": study.patient, "clinical": clinical})
+    save_file(arrays, unfinished, metadata={**about, "clinical": clinical})
     unfinished.replace(path)
 
 
@@ -136,7 +159,7 @@ def _opened(path: Path) -> CachedStudy | None:
                     depths[plane] = tuple(file.get_slice(f"{p}/image").get_shape()[0] for p in prefix)
                     masked[plane] = tuple(f"{p}/labels" in names for p in prefix)
             present = file.get_tensor("present")
-    except (SafetensorError, OSError, KeyError):
+    except (SafetensorError, OSError, KeyError, TypeError):
         return None
     clinical = ClinicalRecord.model_validate_json(about["clinical"]) if about["clinical"] else None
-    return CachedStudy(path, about["id"], about["patient"], depths, masked, present, clinical)
+    return CachedStudy(path, about["id"], about["patient"], depths, masked, present, clinical, about["joint"])

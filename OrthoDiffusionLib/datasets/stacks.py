@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,21 +46,23 @@ class StudyStacks:
         planes: one or more series of each plane that there is.
         present: findings, float32 (findings,): 0, 1 or NaN for unknown, in the joint's order.
         clinical: None when nothing is known.
+        joint: whose findings `present` holds, in that joint's order.
     """
 
     id: str
     patient: str
     planes: Mapping[Plane, tuple[Stack, ...]]
     present: npt.NDArray[np.float32]
-    clinical: ClinicalRecord | None = field(default=None)
+    clinical: ClinicalRecord | None = None
+    joint: str = "knee"
 
 
 def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
     """Read the series of a manifest's study and bring them to size x size pixels.
 
     Raises:
-        OrthoDiffusionError: what reading and checking a series raises; WRONG_DIMENSIONS or BAD_AFFINE for a label map
-            on another grid than its image.
+        OrthoDiffusionError: what reading and checking a series raises; BAD_LABEL_MAP for a label map on another grid
+            than its image, or with other values than -1, 0 and the joint's labels.
     """
     planes: dict[Plane, list[Stack]] = {}
     for series in entry.series:
@@ -76,6 +78,7 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
                     "Resample it to the image, with nearest neighbours.",
                     detail=series.labels,
                 )
+            _check_labels(labels, entry.id, joint)
         planes.setdefault(series.plane, []).append(_stack(image, labels, series.plane, size))
     keys = [finding.key for finding in load_joint(joint).findings]
     present = [entry.findings.get(key) for key in keys]
@@ -85,6 +88,7 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
         {plane: tuple(stacks) for plane, stacks in planes.items()},
         np.array([np.nan if value is None else value for value in present], np.float32),
         entry.clinical,
+        joint,
     )
 
 
@@ -96,7 +100,7 @@ def stacks_of_phantom(study: PhantomStudy, size: int, joint: str = "knee") -> St
     }
     present = [study.findings[finding.key] > 0 for finding in load_joint(joint).findings]
     name = f"phantom-{study.seed}"
-    return StudyStacks(name, name, planes, np.array(present, np.float32))
+    return StudyStacks(name, name, planes, np.array(present, np.float32), joint=joint)
 
 
 def _single(path: Path) -> Volume:
@@ -109,6 +113,17 @@ def _single(path: Path) -> Volume:
             detail=str(path),
         )
     return volumes[0]
+
+
+def _check_labels(labels: Volume, study: str, joint: str) -> None:
+    known = len(load_joint(joint).structures)
+    array = labels.array
+    if not (array.min() >= -1 and array.max() <= known and (array == np.rint(array)).all()):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_LABEL_MAP,
+            f"A label map of the study {study} holds values that are no labels of the {joint}.",
+            f"Use -1 for not annotated, 0 for background and 1 to {known} for the structures.",
+        )
 
 
 def _stack(image: Volume, labels: Volume | None, plane: Plane, size: int) -> Stack:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from OrthoDiffusionLib.training.sharding import laid_out_like
+
 
 class AveragedWeights:
     """Moving average of a network's weights, as published: every `every` steps from step `start`; before, a copy.
@@ -36,4 +38,4 @@ class AveragedWeights:
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take up an average that was saved."""
         for name, tensor in tensors.items():
-            self.tensors[name].copy_(tensor)
+            self.tensors[name].copy_(laid_out_like(tensor, self.tensors[name]))

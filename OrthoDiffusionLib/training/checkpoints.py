@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training.sharding import laid_out_like, whole
 
 PREFIX = "checkpoint-"
 KEPT = 2
@@ -81,17 +82,22 @@ def averaged_network(folder: Path) -> tuple[Tensors, Mapping[str, Any]]:
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Tensors of an optimiser's state, by parameter number and name."""
+    """Whole tensors of an optimiser's state, by parameter number and name; all processes must call it."""
     state = optimiser.state_dict()["state"]
     return {
-        f"{number}/{name}": torch.as_tensor(value) for number, values in state.items() for name, value in values.items()
+        f"{number}/{name}": whole(torch.as_tensor(value))
+        for number, values in state.items()
+        for name, value in values.items()
     }
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
     """Take up an optimiser's state that `optimiser_tensors` gave; its settings stay."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split("/", 1)
-        state.setdefault(int(number), {})[name] = tensor
+        parameter = parameters[int(number)]
+        laid_out = laid_out_like(tensor, parameter) if tensor.shape == parameter.shape else tensor
+        state.setdefault(int(number), {})[name] = laid_out
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -31,12 +31,15 @@ def noise_predictor(network: DenoisingUNet, settings: PretrainSettings) -> Noise
     return predict
 
 
-def save_samples(weights: Mapping[str, torch.Tensor], settings: PretrainSettings, path: Path) -> None:
-    """Draw windows from weights by DDIM and save some of their slices as a picture."""
+def save_samples(
+    weights: Mapping[str, torch.Tensor], settings: PretrainSettings, path: Path, device: torch.device | str = "cpu"
+) -> None:
+    """Draw windows from weights by DDIM, on a device, and save some of their slices as a picture."""
     network = DenoisingUNet(settings.network).eval()
     network.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
     shape = (COUNT, 1, 16, settings.window_size, settings.window_size)
-    windows = sample(noise_predictor(network, settings), shape, seed=settings.seed, steps=STEPS)
+    predict = noise_predictor(network.to(device), settings)
+    windows = sample(predict, shape, seed=settings.seed, steps=STEPS, device=device).cpu()
     figure = Figure(figsize=(2.2 * COLUMNS, 2.2 * COUNT), facecolor="black")
     axes = figure.subplots(COUNT, COLUMNS)
     for row, window in enumerate(windows[:, 0].numpy()):

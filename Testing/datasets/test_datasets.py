@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tiny_dataset import PATIENTS, write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.datasets import cache
 from OrthoDiffusionLib.datasets.cache import prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.splits import folds, split
@@ -98,6 +99,25 @@ def test_a_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.asarray(labels.dataobj), moved), tmp_path / "0-axial-labels.nii.gz")
     with pytest.raises(OrthoDiffusionError, match="study-0 does not lie on its image's grid"):
         prepare_manifest(manifest, tmp_path / "cache", 16)
+
+
+@pytest.mark.parametrize("value", [12, 0.5, -2])
+def test_a_mask_with_other_values_than_labels_is_refused(tmp_path: Path, value: float) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    labels = nibabel.load(tmp_path / "0-axial-labels.nii.gz")
+    array = labels.get_fdata().astype(np.float32)
+    array[0, 0, 0] = value
+    nibabel.save(nibabel.Nifti1Image(array, labels.affine), tmp_path / "0-axial-labels.nii.gz")
+    with pytest.raises(OrthoDiffusionError, match="study-0 holds values that are no labels of the knee"):
+        prepare_manifest(manifest, tmp_path / "cache", 16)
+
+
+def test_changed_code_prepares_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    before = prepare_manifest(manifest, tmp_path / "cache", 16)[0]
+    assert before.path == prepare_manifest(manifest, tmp_path / "cache", 16)[0].path
+    monkeypatch.setattr(cache, "_code_hash", lambda patterns: "another")
+    assert before.path != prepare_manifest(manifest, tmp_path / "cache", 16)[0].path
 
 
 def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:

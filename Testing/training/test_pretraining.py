@@ -27,7 +27,9 @@ from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.pretraining import pretrain
+from OrthoDiffusionLib.training.pretraining_batches import pretraining_batch
 from OrthoDiffusionLib.training.pretraining_pictures import noise_predictor
+from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
 
 TINY = {
@@ -67,12 +69,12 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 
 def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
     losses: list[float] = []
-    longer = settings(steps=24, save_every=24, learning_rate=3e-3)
+    longer = settings(steps=16, save_every=16, learning_rate=3e-3)
     pretrain(fabric(), studies, Plane.AXIAL, longer, tmp_path, lambda _, loss: losses.append(loss))
-    assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:6])
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
     rows = list(csv.reader((tmp_path / "losses.csv").open(encoding="utf-8")))
     assert rows[0] == ["step", "loss"]
-    assert [int(row[0]) for row in rows[1:]] == list(range(24))
+    assert [int(row[0]) for row in rows[1:]] == list(range(16))
     assert list((tmp_path / "tensorboard").iterdir())
 
 
@@ -107,40 +109,62 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def stopped_after_a_checkpoint(arguments: list[str], output: Path, number: int) -> tuple[int, str]:
+    """Start a command, send its first process a signal after its next checkpoint; exit code and what it said."""
+    before = {path.name for path in output.glob("checkpoint-*")}
+    process = subprocess.Popen(
+        arguments, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while {path.name for path in output.glob("checkpoint-*")} <= before and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
 def test_killed_and_started_again_it_ends_with_the_same_weights(
     dataset: Path, studies: list[CachedStudy], tmp_path: Path
 ) -> None:
-    """SIGKILL after the first checkpoint, wherever the process is then; SIGTERM afterwards; then to the end."""
-    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=20), tmp_path / "whole")
+    """SIGKILL after the first checkpoint, wherever the process is then; then to the end."""
+    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=12), tmp_path / "whole")
     broken = tmp_path / "broken"
-    for number in (signal.SIGKILL, signal.SIGTERM):
-        process = subprocess.Popen(
-            command(dataset, broken, "--set=steps=20"),
-            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        before = {path.name for path in broken.glob("checkpoint-*")}
-        deadline = time.monotonic() + 100
-        while {path.name for path in broken.glob("checkpoint-*")} <= before and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == ErrorKind.CANCELLED.exit_code, said
-    assert "goes on from there" in said
-    run(command(dataset, broken, "--set=steps=20"))
+    code, _ = stopped_after_a_checkpoint(command(dataset, broken, "--set=steps=12"), broken, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    run(command(dataset, broken, "--set=steps=12"))
     assert same(weights(tmp_path / "whole"), weights(broken))
-    rows = list(csv.reader((broken / "losses.csv").open(encoding="utf-8")))
-    assert [int(row[0]) for row in rows[1:]] == list(range(20))
+    assert len(losses(broken)) == 12
+
+
+def losses(folder: Path) -> list[float]:
+    rows = list(csv.reader((folder / "losses.csv").open(encoding="utf-8")))[1:]
+    assert [int(row[0]) for row in rows] == list(range(len(rows)))
+    return [float(row[1]) for row in rows]
 
 
 def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy], tmp_path: Path) -> None:
-    pretrain(fabric(), studies, Plane.AXIAL, settings(), tmp_path / "one")
-    run(command(dataset, tmp_path / "two", "--devices", "2"))
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name in one:
-        # Gradients are summed in another order; Adam's first steps turn the sign of a vanishing one into a whole step.
-        assert (one[name] - two[name]).abs().mean() < 1e-5, name
+    """Two with the whole network each; they go on as two with a part of it each, of which one is asked to end."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=2), one)
+    arguments = command(dataset, two, "--devices", "2")
+    run([*arguments, "--set=steps=2"])
+    first, second = weights(one), weights(two)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert (first[name] - second[name]).abs().mean() < 1e-6, name
+    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=12), one)
+    parts = [*arguments, "--set=steps=12", "--strategy", "fsdp"]
+    code, said = stopped_after_a_checkpoint(parts, two, signal.SIGTERM)
+    assert code == ErrorKind.CANCELLED.exit_code, said
+    assert said.count("goes on from there") == 1
+    # Weights would not do: Adam turns the sign of a gradient that vanishes, as those of biases before a normalisation
+    # of one channel, into a whole step.
+    reached = losses(two)
+    assert len(reached) > 2
+    assert np.allclose(reached, losses(one)[: len(reached)], atol=1e-3)
+    assert latest_checkpoint(two).step == len(reached)  # type: ignore[union-attr]
+    assert weights(two).keys() == first.keys()
 
 
 def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -156,6 +180,18 @@ def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[Cach
         pretrain(fabric(), bad, Plane.AXIAL, settings(), output)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
     assert same(weights(output), good)
+
+
+def test_a_gradient_that_is_no_number_changes_no_weight(studies: list[CachedStudy], tmp_path: Path) -> None:
+    network, parts = torch.nn.Linear(1, 1), [pretraining_batch(studies, Plane.AXIAL, settings(), 0, range(2))]
+    # The root's slope at nothing is infinite, and nothing times infinity no number; the loss itself is finite.
+    network.forward = lambda noised, timesteps: (network.weight * 0).abs().sqrt() * noised  # type: ignore[assignment]
+    module, optimiser = fabric().setup(network, torch.optim.Adam(network.parameters()))
+    before = network.weight.clone()
+    with pytest.raises(OrthoDiffusionError, match="at step 7") as refusal:
+        train_step(fabric(), module, optimiser, parts, settings(), 7)
+    assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
+    assert torch.equal(network.weight, before)
 
 
 def test_another_training_in_the_folder_is_refused(studies: list[CachedStudy], tmp_path: Path) -> None:
