@@ -24,6 +24,7 @@ def phantom(
     output: Annotated[Path, typer.Option(help="Folder that gets a folder for each study.")],
     seed: Annotated[int, typer.Option(help="Of the first study; the others follow.", min=0)] = 0,
     studies: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
+    joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
     centre: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Where they are scanned; by default each at one of those for training."),
@@ -47,14 +48,14 @@ def phantom(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace studies that are there already.")] = False,
 ) -> None:
-    """Make synthetic knee studies with their truth: NIfTI series, label maps and findings.
+    """Make synthetic studies of a joint with their truth: NIfTI series, label maps and findings.
 
     Example: orthodiffusion phantom --output phantoms --seed 1 --studies 3 --montage
     """
     with reported():
         from OrthoDiffusionLib.inference.request import StudyRequest
         from OrthoDiffusionLib.inference.study import assemble_study
-        from OrthoDiffusionLib.phantom import BALANCED_RATES, CENTRES, CLINICAL_RATES, make_study, scan_anatomy
+        from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS, make_study, scan_anatomy
         from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, read_label_map
         from OrthoDiffusionLib.phantom.writing import write_study
 
@@ -62,7 +63,16 @@ def phantom(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, f"There is no centre {centre}.", f"Choose one of {', '.join(CENTRES)}."
             )
-        rates = CLINICAL_RATES if clinical else BALANCED_RATES
+        if joint not in JOINT_MODELS:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {', '.join(JOINT_MODELS)}."
+            )
+        if labels and joint != "knee":
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                f"Label maps cannot be the anatomy of the {joint} yet.",
+                "Leave --labels out, or make phantoms of the knee.",
+            )
         folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}
         there = [folder.name for folder in folders.values() if folder.exists()]
         if there and not overwrite:
@@ -81,7 +91,13 @@ def phantom(
                 anatomy = anatomy_from_labels(maps[(number - seed) % len(maps)], number)
                 study = scan_anatomy(anatomy, number, centre, contrast.value)
             else:
-                study = make_study(number, rates=rates, centre=centre, contrast=contrast.value)
+                study = make_study(
+                    number,
+                    joint,
+                    prevalence="clinical" if clinical else "balanced",
+                    centre=centre,
+                    contrast=contrast.value,
+                )
             write_study(study, folder)
             if montage or real:
                 from OrthoDiffusionLib.phantom.montage import montage as draw

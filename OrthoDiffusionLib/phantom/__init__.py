@@ -1,7 +1,7 @@
 """Phantom: synthetic joints whose truth is known."""
 
 from OrthoDiffusionLib.phantom.centres import CENTRES, HELD_OUT
-from OrthoDiffusionLib.phantom.findings import BALANCED_RATES, CLINICAL_RATES
+from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS
 from OrthoDiffusionLib.phantom.study import (
     Anatomy,
     PhantomSeries,
@@ -12,10 +12,9 @@ from OrthoDiffusionLib.phantom.study import (
 )
 
 __all__ = [
-    "BALANCED_RATES",
     "CENTRES",
-    "CLINICAL_RATES",
     "HELD_OUT",
+    "JOINT_MODELS",
     "Anatomy",
     "PhantomSeries",
     "PhantomStudy",

@@ -13,10 +13,12 @@ Signals = npt.NDArray[np.float32]
 VARIATION = 0.07
 """Spread of a tissue's signal from one person to the next, relative; T1 and T2 in vivo vary by 5 to 15 %."""
 
+MIXTURES = ((Tissue.FATTY_MUSCLE, Tissue.MUSCLE, Tissue.FAT), (Tissue.RED_MARROW, Tissue.MARROW, Tissue.MUSCLE))
+
 
 def physical_signals(sequence: Sequence, field: float, generator: np.random.Generator) -> Signals:
     """Water and fat signal of each tissue by the sequence's equation: float32, (2, tissues)."""
-    porous = (Tissue.MARROW, Tissue.OEDEMA)
+    porous = (Tissue.MARROW, Tissue.RED_MARROW, Tissue.OEDEMA)
     signals = np.array(
         [sequence.signal(relaxation(tissue, field), porous=tissue in porous) for tissue in Tissue], np.float32
     ).T
@@ -33,6 +35,9 @@ def random_signals(generator: np.random.Generator) -> Signals:
     """
     values = generator.uniform(0, 1, size=len(Tissue)).astype(np.float32)
     values[Tissue.AIR] = 0.0 if generator.random() < 0.9 else generator.uniform(0, 0.3)
+    # What is made of two tissues lies between them in any contrast.
+    for mixed, one, other in MIXTURES:
+        values[mixed] = values[one] + generator.uniform(0.1, 0.7) * (values[other] - values[one])
     # Clinical contrasts leave cortex, tendons and ligaments dark: half of the time they share one low signal.
     if generator.random() < 0.5:
         fibrous = [Tissue.CORTEX, Tissue.TENDON, Tissue.LIGAMENT, Tissue.MENISCUS, Tissue.SEPTUM]

@@ -10,6 +10,7 @@ import numpy as np
 from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.phantom import knee_bones as bones
 from OrthoDiffusionLib.phantom import knee_cartilage as cartilage
+from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
 from OrthoDiffusionLib.phantom.knee_fluid import paint_capsule, paint_fluid
@@ -18,6 +19,7 @@ from OrthoDiffusionLib.phantom.knee_ligaments import paint_ligaments
 from OrthoDiffusionLib.phantom.knee_menisci import paint_menisci
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.knee_soft_tissue import paint_soft_tissue
+from OrthoDiffusionLib.phantom.marrow import paint_red_marrow
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 LOW = (-84.0, -86.4, -98.4)
@@ -33,6 +35,7 @@ SOFT = (
     Tissue.FAT,
     Tissue.FLUID,
     Tissue.MUSCLE,
+    Tissue.FATTY_MUSCLE,
     Tissue.SEPTUM,
     Tissue.SYNOVIUM,
     Tissue.TENDON,
@@ -60,10 +63,11 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     paint_capsule(canvas, around.part(every_bone), around)
     paint_fluid(canvas, shape, findings["EFFU"], around.part(every_bone), around)
     for key, (region, field) in fields.items():
-        _paint_bone(canvas, region, region.part(field), key, joint.structure(key).label)
+        paint_bone(canvas, region, region.part(field), joint.structure(key).label, _cortex(region, key))
     _paint_cartilage(canvas, shape, fields, joint, surroundings)
     paint_menisci(canvas, shape, joint, findings, lesions)
     paint_ligaments(canvas, shape, joint, findings, {key: field for key, (_, field) in fields.items()}, lesions)
+    paint_red_marrow(canvas, surroundings)
     paint_bruises(canvas, shape, findings, lesions)
     canvas.close_sides()
     return canvas
@@ -107,16 +111,12 @@ def _with_osteophytes(region: Region, distance: Field, shape: KneeShape, height:
     return distance
 
 
-def _paint_bone(canvas: AnatomyCanvas, region: Region, distance: Field, key: str, label: int) -> None:
-    fine = region.fine(distance * canvas.scale)
-    inside = (fine < 0) & ~canvas.labelled(region)
-    canvas.paint(region, inside, Tissue.CORTEX, label)
-    z = region.points[2]
-    shaft = (
-        np.clip((np.abs(z - (10 if key == "femur" else 0)) - 35) / 55, 0, 1.3) if key in ("femur", "tibia") else 0 * z
-    )
-    rim = CORTEX[key] + (SHAFT_CORTEX - CORTEX[key]) * shaft
-    canvas.paint(region, inside & (fine < -region.fine(rim.astype(np.float32))), Tissue.MARROW)
+def _cortex(region: Region, key: str) -> float | Field:
+    """Thickness of a bone's rim; the shafts' grows with the distance from the joint."""
+    if key not in ("femur", "tibia"):
+        return CORTEX[key]
+    shaft = np.clip((np.abs(region.points[2] - (10 if key == "femur" else 0)) - 35) / 55, 0, 1.3)
+    return (CORTEX[key] + (SHAFT_CORTEX - CORTEX[key]) * shaft).astype(np.float32)
 
 
 def _paint_cartilage(

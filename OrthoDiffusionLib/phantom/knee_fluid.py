@@ -26,7 +26,7 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     An effusion fills the suprapatellar recess more than 5 mm deep, then the gutters, then the back of the joint.
     """
     size = canvas.scale
-    soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE)
+    soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
     # Between the bones, where cartilage and menisci leave room.
     near = ellipsoid(region.points, (0, -1, 2), (37, 25, 9 + 2 * effusion))
     film = np.maximum(near, bones - (1.2 + 2.2 * effusion))

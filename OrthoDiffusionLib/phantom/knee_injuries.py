@@ -54,4 +54,4 @@ def _paint_bruise(canvas: AnatomyCanvas, centre: Vector, radius: float, generato
     distance = ellipsoid(region.points, centre, (radius, radius, radius))
     ragged = distance + 0.25 * radius * smooth_field(distance.shape, (5, 5, 5), generator)
     inside = region.fine(ragged.astype(np.float32)) < 0
-    canvas.paint(region, inside & canvas.is_any(region, Tissue.MARROW), Tissue.OEDEMA)
+    canvas.paint(region, inside & canvas.is_any(region, Tissue.MARROW, Tissue.RED_MARROW), Tissue.OEDEMA)

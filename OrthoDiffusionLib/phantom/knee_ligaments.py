@@ -1,45 +1,18 @@
-"""The ligaments, whole or torn.
-
-A torn one keeps its thickness: it is lax and bright where fluid is bright, and interrupted when the tear is complete;
-the gap is no part of its label.
-"""
+"""The ligaments of the knee: their courses, and the sheet of the medial collateral one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Joint
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.cords import Cord, CordBody, cord_body, paint_cord
 from OrthoDiffusionLib.phantom.distances import Field, Vector, bezier, curve, ellipsoid, turned, union
 from OrthoDiffusionLib.phantom.knee_bones import FLEXION_AXIS, patella_front
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
-
-COMPLETE = 0.55
-"""Severity from which on a tear parts the ligament; below it is partial: bright and slack, but continuous."""
-
-ROOM = (Tissue.FAT, Tissue.FLUID, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.TENDON, Tissue.SOFT_OEDEMA)
-
-
-class Cord(NamedTuple):
-    """A ligament's course from distal to proximal in the standard knee, its half thickness and how it is flattened."""
-
-    path: npt.NDArray[np.float64]
-    radius: float
-    stretch: Vector
-    sag: Vector
-
-
-class _Body(NamedTuple):
-    """A ligament on the grid: distance to its surface (mm, negative inside), and 0 to 1 along it."""
-
-    region: Region
-    distance: Field
-    along: Field
 
 
 def paint_ligaments(
@@ -61,10 +34,10 @@ def paint_ligaments(
         generator: where a tear lies.
     """
     for finding, cord in _cords(shape).items():
-        body = _cord_body(canvas, cord, findings[finding], generator)
-        _paint(canvas, body, joint.structure(finding.lower()).label, findings[finding], generator)
+        body = cord_body(canvas, cord, findings[finding], generator)
+        paint_cord(canvas, body, joint.structure(finding.lower()).label, findings[finding], generator)
     collateral = _medial_collateral(canvas, bones, findings["MCL"], generator)
-    _paint(canvas, collateral, joint.structure("mcl").label, findings["MCL"], generator)
+    paint_cord(canvas, collateral, joint.structure("mcl").label, findings["MCL"], generator)
     _paint_restraint(canvas, shape, findings["PD"])
 
 
@@ -97,21 +70,9 @@ def _cords(shape: KneeShape) -> dict[str, Cord]:
     }
 
 
-def _cord_body(canvas: AnatomyCanvas, cord: Cord, severity: float, generator: np.random.Generator) -> _Body:
-    path = cord.path.copy()
-    t = np.linspace(0, 1, len(path))
-    wander = generator.normal(0, 0.5, size=(1, 3)) * np.sin(np.pi * t)[:, None]
-    waves = np.sin(np.pi * t)[:, None] + 0.5 * np.sin(3 * np.pi * t + generator.uniform(0, 6))[:, None]
-    path = path + wander + severity * waves * np.array(cord.sag)
-    margin = 8 + cord.radius * max(cord.stretch)
-    region = canvas.region(tuple(path.min(axis=0) - margin), tuple(path.max(axis=0) + margin))
-    distance, along = curve(region.points, path, cord.stretch)
-    return _Body(region, region.fine((distance - cord.radius) * canvas.scale), region.fine(along))
-
-
 def _medial_collateral(
     canvas: AnatomyCanvas, bones: Mapping[str, Field], severity: float, generator: np.random.Generator
-) -> _Body:
+) -> CordBody:
     """A sheet over the medial side of femur, meniscus and tibia: 90 to 110 mm long, 8 to 12 wide, 2 to 4 thick."""
     region = canvas.region((-58, -24, -70), (-14, 26, 46))
     x, y, z = region.points
@@ -124,27 +85,7 @@ def _medial_collateral(
     sheet = np.abs(hull * canvas.scale - 0.6 - 0.5 * thickness - np.maximum(slack, 0)) - 0.5 * thickness
     ends = np.maximum(z - 33, -58 - z)
     distance = np.maximum(np.maximum(sheet, np.abs(y - course) - wide), np.maximum(ends, x + 12))
-    return _Body(region, region.fine(distance.astype(np.float32)), region.fine(((z + 58) / 91).astype(np.float32)))
-
-
-def _paint(canvas: AnatomyCanvas, body: _Body, label: int, severity: float, generator: np.random.Generator) -> None:
-    place, breadth = generator.uniform(0.35, 0.7), generator.uniform(0.8, 1.2)
-    region = body.region
-    room = canvas.is_any(region, *ROOM) & ~canvas.labelled(region)
-    inside = room & (body.distance < 0)
-    from_tear = np.abs(body.along - place)
-    if severity:
-        swelling = room & (body.distance < 1.0 + 3.5 * severity) & (from_tear < (0.2 + 0.3 * severity) * breadth)
-        canvas.paint(region, swelling & ~canvas.is_any(region, Tissue.FLUID), Tissue.SOFT_OEDEMA)
-    canvas.paint(region, inside, Tissue.LIGAMENT, label)
-    if severity:
-        frayed = inside & (from_tear < (0.12 + 0.25 * severity) * breadth)
-        # Fibres that still hold run dark through a tear that is not complete.
-        frayed &= (body.distance > -0.7 - 2.5 * severity) | (severity >= COMPLETE)
-        canvas.paint(region, frayed, Tissue.TORN_FIBRES)
-    if severity >= COMPLETE:
-        gap: Mask = inside & (from_tear < (0.03 + 0.13 * severity) * breadth)
-        canvas.paint(region, gap, Tissue.FLUID, 0)
+    return CordBody(region, region.fine(distance.astype(np.float32)), region.fine(((z + 58) / 91).astype(np.float32)))
 
 
 def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float) -> None:
@@ -153,7 +94,7 @@ def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float
     path = bezier((-40, -2, 33), (-40, 26, 36), patella, 8)
     region = canvas.region(tuple(path.min(axis=0) - 10), tuple(path.max(axis=0) + 10))
     distance, along = curve(region.points, path, (1, 1, 6))
-    body = _Body(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))
+    body = CordBody(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))
     room = canvas.is_any(region, Tissue.FAT, Tissue.SEPTUM, Tissue.SYNOVIUM) & ~canvas.labelled(region)
     inside = room & (body.distance < 0)
     if dislocation:

@@ -14,7 +14,7 @@ from OrthoDiffusionLib.phantom.knee_bones import plateau
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
-ROOM = (Tissue.FLUID, Tissue.FAT, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE)
+ROOM = (Tissue.FLUID, Tissue.FAT, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
 
 DEGENERATION_RATE = 0.3
 """Share of whole menisci with signal inside that does not reach the surface: no tear, and the usual look-alike."""

@@ -112,7 +112,7 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
         patella_tilt=between(-2, 9),
         groove_depth=between(5.0, 8.0),
         notch_width=between(18, 23),
-        fat=between(4, 15),
-        muscle=between(0.8, 1.15),
+        fat=between(2.5, 16),
+        muscle=between(0.9, 1.3),
         fluid=between(0.8, 3.0),
     )

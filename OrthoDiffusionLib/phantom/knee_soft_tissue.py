@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, intersection, loft, union
 from OrthoDiffusionLib.phantom.knee_bones import patella_front
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.muscles import paint_bellies
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -50,9 +53,6 @@ MUSCLES = {
     "peroneus": ((-110, 42, -8, 9, 14), (-60, 42, -8, 7, 12), (-38, 43, -8, 4, 7)),
 }  # fmt: skip
 
-SEPTUM = 1.1
-"""mm of fat between two muscles."""
-
 
 def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, generator: np.random.Generator) -> None:
     """Paint the leg without its joint; `bones` is the distance to them over the whole lattice."""
@@ -74,16 +74,12 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, gen
     canvas.paint(region, outer < 0, Tissue.FAT)
     canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
     _paint_small_vessels(canvas, outer, fine_fascia, generator)
-    _paint_muscles(canvas, region, fascia, shape, generator)
+    paint_bellies(canvas, _muscles(canvas, shape, generator), fascia + 1.0, generator)
     _paint_vessels(canvas, generator)
     _paint_tendons(canvas, shape)
 
 
-def _paint_muscles(
-    canvas: AnatomyCanvas, region: Region, fascia: Field, shape: KneeShape, generator: np.random.Generator
-) -> None:
-    nearest = np.full_like(fascia, 1e3)
-    second = nearest.copy()
+def _muscles(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random.Generator) -> Iterator[tuple[Region, Field]]:
     for sections in MUSCLES.values():
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
@@ -94,15 +90,7 @@ def _paint_muscles(
         for end, within in ((first - part.points[2], first > -100), (part.points[2] - last, last < 100)):
             if within:
                 distance = intersection(distance, end, 12)
-        before = nearest[part.cells]
-        second[part.cells] = np.minimum(np.maximum(before, distance), second[part.cells])
-        nearest[part.cells] = np.minimum(before, distance)
-    fine = region.fine(np.maximum(nearest, fascia + 1.0))
-    belly = (fine < 0) & (region.fine(second - nearest) > SEPTUM)
-    canvas.paint(region, belly, Tissue.MUSCLE)
-    # Streaks of fat run along the fibres.
-    streaks = smooth_field(belly.shape, (60, 60, 9), generator)
-    canvas.paint(region, belly & (streaks > 2.1), Tissue.FAT)
+        yield part, distance
 
 
 def _paint_small_vessels(canvas: AnatomyCanvas, outer: Field, fascia: Field, generator: np.random.Generator) -> None:
@@ -132,7 +120,7 @@ def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> Non
         region = canvas.region((x - 14, y - 14, -130), (x + 14, y + 22, 130))
         distance, _ = curve(region.points, path)
         fine = region.fine(distance)
-        room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.SEPTUM)
+        room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
         canvas.paint(region, (fine < radius + 0.5) & room, Tissue.SEPTUM)
         canvas.paint(region, (fine < radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
 

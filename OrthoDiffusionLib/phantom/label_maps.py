@@ -97,7 +97,7 @@ def anatomy_from_labels(labels: Volume, seed: int) -> Anatomy:
     }
     _paint(canvas, region, shape, distances, joint, generator)
     canvas.close_sides()
-    return Anatomy(canvas, {}, laterality, seed)
+    return Anatomy("knee", canvas, {}, laterality, seed)
 
 
 def _paint(

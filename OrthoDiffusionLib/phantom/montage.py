@@ -28,7 +28,7 @@ def montage(study: PhantomStudy, columns: int = 5, beside: Mapping[Plane, Volume
         columns: slices a plane.
         beside: a real volume for some planes, whose slices come as a third row.
     """
-    structures = load_joint("knee").structures
+    structures = load_joint(study.joint).structures
     colours = ListedColormap([(0.0, 0.0, 0.0)] + [tuple(c / 255 for c in s.color) for s in structures])
     beside = beside or {}
     rows = 2 * len(study.planes) + len(beside)
@@ -42,7 +42,15 @@ def montage(study: PhantomStudy, columns: int = 5, beside: Mapping[Plane, Volume
         _draw(axes[row + 1], image.array, image.affine)
         for axis, k in zip(axes[row + 1], _slices(truth.array.shape[2], columns), strict=True):
             shown = np.ma.masked_equal(truth.array[:, :, k].T, 0)
-            axis.imshow(shown, cmap=colours, origin="lower", aspect=_aspect(image.affine), vmin=0, vmax=11, alpha=0.55)
+            axis.imshow(
+                shown,
+                cmap=colours,
+                origin="lower",
+                aspect=_aspect(image.affine),
+                vmin=0,
+                vmax=len(structures),
+                alpha=0.55,
+            )
         _title(axes[row, 0], f"{plane.value} {series.contrast}")
         row += 2
         if plane in beside:
@@ -51,7 +59,7 @@ def montage(study: PhantomStudy, columns: int = 5, beside: Mapping[Plane, Volume
             _title(axes[row, 0], f"{plane.value}, real")
             row += 1
     present = ", ".join(f"{key} {value:.1f}" for key, value in study.findings.items() if value) or "healthy"
-    title = f"Phantom {study.seed}, {study.laterality} knee, {study.centre}: {present}"
+    title = f"Phantom {study.seed}, {study.laterality} {study.joint}, {study.centre}: {present}"
     figure.suptitle(title, color="white", fontsize=10)
     figure.tight_layout(pad=0.3)
     return figure

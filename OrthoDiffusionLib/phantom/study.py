@@ -1,4 +1,4 @@
-"""A phantom study: three series of one synthetic knee, and the truth about them."""
+"""A phantom study: three series of one synthetic joint, and the truth about them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,13 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.centres import CENTRES, TRAINING
 from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
-from OrthoDiffusionLib.phantom.distances import Vector
-from OrthoDiffusionLib.phantom.findings import BALANCED_RATES, Rates, draw_findings
-from OrthoDiffusionLib.phantom.knee import paint_knee
-from OrthoDiffusionLib.phantom.knee_shape import draw_shape
+from OrthoDiffusionLib.phantom.findings import Prevalence, draw_findings
+from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS
 from OrthoDiffusionLib.phantom.protocol import draw_protocol
 from OrthoDiffusionLib.phantom.scanner import place_stack, scan
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
 
 Contrast = Literal["physical", "random"]
-
-STACK_CENTRES: Mapping[Plane, Vector] = {
-    Plane.AXIAL: (0.0, -4.0, 12.0),
-    Plane.SAGITTAL: (0.0, -4.0, 4.0),
-    Plane.CORONAL: (0.0, 2.0, 4.0),
-}
-"""Middle of each stack in the joint frame, mm: the published centre window (16 slices) then holds the joint."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +33,10 @@ class PhantomSeries:
 
 @dataclass(frozen=True)
 class PhantomStudy:
-    """Three series of one knee.
+    """Three series of one joint.
 
     Attributes:
+        joint: whose vocabulary labels and findings are of.
         planes: one series a plane.
         findings: severity of each finding, 0 where absent.
         laterality: `right` or `left`.
@@ -52,6 +44,7 @@ class PhantomStudy:
         seed: that makes this study again.
     """
 
+    joint: str
     planes: Mapping[Plane, PhantomSeries]
     findings: Mapping[str, float]
     laterality: str
@@ -64,12 +57,14 @@ class Anatomy:
     """A joint before any scanner looks at it.
 
     Attributes:
+        joint: whose vocabulary labels and findings are of.
         canvas: tissues and structures in the frame of a right joint.
         findings: severity of each finding, 0 where absent.
         laterality: `right` or `left`; a left joint is the canvas mirrored.
         seed: that makes it again.
     """
 
+    joint: str
     canvas: AnatomyCanvas
     findings: Mapping[str, float]
     laterality: str
@@ -80,7 +75,7 @@ def make_study(
     seed: int,
     joint: str = "knee",
     findings: Mapping[str, float] | None = None,
-    rates: Rates = BALANCED_RATES,
+    prevalence: Prevalence = "balanced",
     centre: str | None = None,
     contrast: Contrast = "physical",
 ) -> PhantomStudy:
@@ -88,33 +83,34 @@ def make_study(
 
     Arguments and errors are those of `make_anatomy` and `scan_anatomy`.
     """
-    return scan_anatomy(make_anatomy(seed, joint, findings, rates), seed, centre, contrast)
+    return scan_anatomy(make_anatomy(seed, joint, findings, prevalence), seed, centre, contrast)
 
 
 def make_anatomy(
-    seed: int, joint: str = "knee", findings: Mapping[str, float] | None = None, rates: Rates = BALANCED_RATES
+    seed: int, joint: str = "knee", findings: Mapping[str, float] | None = None, prevalence: Prevalence = "balanced"
 ) -> Anatomy:
     """Make a joint.
 
     Args:
         seed: 0 or more.
-        joint: `knee`.
+        joint: a key of `JOINT_MODELS`.
         findings: severity (0 to 1) of some findings; those that are not named are absent. None draws them.
-        rates: how often each finding is drawn.
+        prevalence: how often each finding is drawn.
 
     Raises:
         ValueError: for a joint without a phantom, or an unknown finding.
     """
-    if joint != "knee":
+    if joint not in JOINT_MODELS:
         raise ValueError(f"there is no phantom of the {joint}")
+    model = JOINT_MODELS[joint]
     shape, illness, lesion = _streams(seed, 3)
-    severity = draw_findings(illness, rates)
+    severity = draw_findings(illness, model.rates[prevalence])
     if findings is not None:
         if unknown := set(findings) - set(severity):
             raise ValueError(f"unknown findings: {', '.join(sorted(unknown))}")
         severity = {key: float(findings.get(key, 0.0)) for key in severity}
     laterality = "left" if shape.random() < 0.5 else "right"
-    return Anatomy(paint_knee(draw_shape(shape), severity, lesion), severity, laterality, seed)
+    return Anatomy(joint, model.paint(severity, shape, lesion), severity, laterality, seed)
 
 
 def scan_anatomy(
@@ -141,9 +137,10 @@ def scan_anatomy(
     drawn = str(place.choice(TRAINING))
     site = CENTRES[centre or drawn]
     planes = {}
+    stack_centres = JOINT_MODELS[anatomy.joint].stack_centres
     for plane, generator in zip(Plane, scanners, strict=True):
         protocol = draw_protocol(plane, site, generator)
-        affine = joint_centre @ place_stack(plane, STACK_CENTRES[plane], protocol, generator)
+        affine = joint_centre @ place_stack(plane, stack_centres[plane], protocol, generator)
         signals = physical_signals(protocol.sequence, protocol.field, generator)
         if contrast == "random":
             signals = random_signals(generator)
@@ -151,7 +148,7 @@ def scan_anatomy(
         source = SeriesSource(name=f"phantom {anatomy.seed} {plane.value}")
         name = protocol.name if contrast == "physical" else "random"
         planes[plane] = PhantomSeries(Volume(image, affine, source), labels, name)
-    return PhantomStudy(planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed)
+    return PhantomStudy(anatomy.joint, planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed)
 
 
 def _streams(seed: int, count: int) -> list[np.random.Generator]:

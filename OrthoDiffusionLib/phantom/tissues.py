@@ -3,7 +3,7 @@
 Relaxation times in vivo at 1.5 and 3 T of cartilage, muscle, fluid, fat and marrow: Gold et al. 2004 (AJR 183:343), at
 3 T also Jordan et al. 2013 (Eur J Radiol 82:734). The others are orders of magnitude: fibrous tissue is not dark
 throughout (T2 of tendon 2 to 4 ms, of ligament and meniscus 8 to 20 ms); torn fibres and oedematous marrow approach
-fluid (60 to 150 ms).
+fluid (60 to 150 ms); fatty muscle and red marrow lie between their water's and their fat's figures.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Tissue(IntEnum):
     SYNOVIUM = 16
     DEGENERATE = 17
     SEPTUM = 18
+    FATTY_MUSCLE = 19
+    RED_MARROW = 20
 
 
 class Relaxation(NamedTuple):
@@ -68,6 +70,8 @@ RELAXATION: dict[Tissue, tuple[Relaxation, Relaxation]] = {
     Tissue.SYNOVIUM: (Relaxation(0.8, 1200, 70, fat=0.15), Relaxation(0.8, 1400, 62, fat=0.15)),
     Tissue.DEGENERATE: (Relaxation(0.7, 900, 28), Relaxation(0.7, 1000, 25)),
     Tissue.SEPTUM: (Relaxation(0.6, 700, 20, fat=0.4), Relaxation(0.6, 800, 18, fat=0.4)),
+    Tissue.FATTY_MUSCLE: (Relaxation(0.8, 900, 50, fat=0.3), Relaxation(0.8, 1100, 45, fat=0.3)),
+    Tissue.RED_MARROW: (Relaxation(0.85, 400, 110, fat=0.8), Relaxation(0.85, 500, 95, fat=0.8)),
 }
 
 

@@ -18,6 +18,7 @@ def write_study(study: PhantomStudy, folder: Path) -> None:
         write_volume(images / f"{plane.value}.nii.gz", series.volume)
         write_labels(truth / f"{plane.value}.nii.gz", series.labels, series.volume.affine)
     content = {
+        "joint": study.joint,
         "seed": study.seed,
         "centre": study.centre,
         "laterality": study.laterality,

@@ -13,9 +13,10 @@ from scipy import ndimage
 
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.phantom import knee_bones as bones
+from OrthoDiffusionLib.phantom import knee_findings
 from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Field
-from OrthoDiffusionLib.phantom.findings import BALANCED_RATES, CLINICAL_RATES, MILDEST, draw_findings
+from OrthoDiffusionLib.phantom.findings import MILDEST, draw_findings
 from OrthoDiffusionLib.phantom.knee import paint_knee
 from OrthoDiffusionLib.phantom.knee_shape import draw_shape
 from OrthoDiffusionLib.phantom.tissues import Tissue
@@ -164,7 +165,7 @@ def test_bones_lie_where_a_real_knees_surfaces_do(file: str, body: Callable[...,
 
 def test_findings_are_drawn_at_the_rates_asked_for() -> None:
     generator = np.random.default_rng(0)
-    for rates in (BALANCED_RATES, CLINICAL_RATES):
+    for rates in knee_findings.RATES.values():
         drawn = [draw_findings(generator, rates) for _ in range(4000)]
         assert set(drawn[0]) == set(FINDINGS)
         severities = np.array([[row[key] for key in FINDINGS] for row in drawn])
@@ -176,5 +177,5 @@ def test_findings_are_drawn_at_the_rates_asked_for() -> None:
             # 0.05: three standard errors of the rarer group.
             assert present[~torn].mean() == pytest.approx(0 if key == "ACL" else rates.alone[key], abs=0.05)
             if key != "ACL":
-                assert present[torn].mean() == pytest.approx(rates.with_acl.get(key, rates.alone[key]), abs=0.05)
+                assert present[torn].mean() == pytest.approx(rates.with_cause.get(key, rates.alone[key]), abs=0.05)
         assert torn.mean() == pytest.approx(rates.alone["ACL"], abs=0.03)

@@ -1,0 +1,45 @@
+"""The joints that a phantom can be made of, and what making and scanning one needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.phantom import knee, knee_findings, knee_shape
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.distances import Vector
+from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
+
+Paint = Callable[[Mapping[str, float], np.random.Generator, np.random.Generator], AnatomyCanvas]
+"""A right joint with these severities; the first generator draws its shape, the second all else."""
+
+
+class JointModel(NamedTuple):
+    """A joint as a phantom.
+
+    Attributes:
+        paint: makes its anatomy.
+        rates: how often its findings occur.
+        stack_centres: middle of each plane's stack in the joint frame of a right joint, mm: the published centre window
+            (16 slices) then holds what the findings change.
+    """
+
+    paint: Paint
+    rates: Mapping[Prevalence, Rates]
+    stack_centres: Mapping[Plane, Vector]
+
+
+def _knee(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
+    return knee.paint_knee(knee_shape.draw_shape(shape), findings, details)
+
+
+JOINT_MODELS: Mapping[str, JointModel] = {
+    "knee": JointModel(
+        _knee,
+        knee_findings.RATES,
+        {Plane.AXIAL: (0.0, -4.0, 12.0), Plane.SAGITTAL: (0.0, -4.0, 4.0), Plane.CORONAL: (0.0, 2.0, 4.0)},
+    ),
+}

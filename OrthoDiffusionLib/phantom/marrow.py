@@ -1,0 +1,31 @@
+"""Red marrow: islands in the yellow one, by which no two bones are alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
+from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.tissues import Tissue
+
+WITH_RED = 0.6
+"""Share of adults whose bones show red marrow at the joint; more in the young, women and smokers."""
+
+ISLAND = 22.0
+"""mm from one island to the next."""
+
+MOTTLE = 4.0
+"""mm between the specks into which an island's edge dissolves."""
+
+
+def paint_red_marrow(canvas: AnatomyCanvas, generator: np.random.Generator) -> None:
+    """Paint islands of red marrow into the yellow, in some people."""
+    has_red, share = generator.random() < WITH_RED, generator.uniform(0.05, 0.45)
+    region = canvas.everywhere()
+    shape = region.points[0].shape
+    extent = SPACING * np.array(canvas.tissue.shape)
+    coarse, specks = ([max(2, round(size / length)) for size in extent] for length in (ISLAND, MOTTLE))
+    islands = smooth_field(shape, coarse, generator) + 0.7 * smooth_field(shape, specks, generator)
+    if has_red:
+        there = region.fine(islands) > np.quantile(islands, 1 - share)
+        canvas.paint(region, there & canvas.is_any(region, Tissue.MARROW), Tissue.RED_MARROW)
