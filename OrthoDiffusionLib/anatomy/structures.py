@@ -43,6 +43,7 @@ class Structure(BaseModel):
         name: its name for people.
         color: red, green and blue, each 0 to 255.
         terminology: its DICOM codes.
+        one_piece: whether it is in one piece in everybody, as a bone is; smaller pieces apart are then no part of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class Structure(BaseModel):
     name: str = Field(min_length=1)
     color: tuple[ColorValue, ColorValue, ColorValue]
     terminology: Terminology
+    one_piece: bool = False
 
 
 class Finding(BaseModel):

@@ -20,6 +20,7 @@ from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
+from OrthoDiffusionLib.inference.one_piece import keep_one_piece
 from OrthoDiffusionLib.inference.plane_pass import plane_logits, plane_scores
 from OrthoDiffusionLib.inference.provenance import provenance
 from OrthoDiffusionLib.inference.request import StudyRequest
@@ -229,6 +230,7 @@ def _segment(model: LoadedModel, study: Study, request: StudyRequest, watch: Wat
             "Choose a bundle with a segmentation decoder, or leave segmentation out.",
         )
     scores = {}
+    in_one_piece = [structure.label for structure in model.bundle.manifest.structures if structure.one_piece]
     for index, plane in enumerate(planes):
         base, share = 0.1 + 0.5 * index / len(planes), 0.5 / len(planes)
 
@@ -236,6 +238,7 @@ def _segment(model: LoadedModel, study: Study, request: StudyRequest, watch: Wat
             watch.progress("segment", base + share * fraction, f"Segmenting the {plane.value} plane")
 
         scores[plane] = plane_scores(model.planes[plane], study.series[plane].stack, request.seed, tell)
+        keep_one_piece(scores[plane].scores, in_one_piece)
     return scores
 
 

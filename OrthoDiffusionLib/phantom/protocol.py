@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,6 +34,12 @@ PRESETS = {
     "DESS first echo reformatted": Preset("steady state", (15, 25), (4.5, 8), (20, 32), True),
     "GRE": Preset("spoiled gradient echo", (25, 50), (4, 10), (15, 40), True),
 }
+
+COVERED: Mapping[Plane, Range] = {Plane.AXIAL: (84, 140), Plane.SAGITTAL: (84, 104), Plane.CORONAL: (84, 110)}
+"""mm from the first slice of a stack to its last: 20 to 36 slices of 3 to 4.4 mm; axial ones reach up the shafts."""
+
+THICKNESS_3D: Range = (95, 135)
+"""mm across the leg that a sagittal 3D volume covers; OAI's DESS has 160 x 0.7 mm."""
 
 FAT_SHIFT = 3.5e-6 * 42.577e6
 """Hz per tesla between fat and water: 3.5 ppm."""
@@ -97,14 +104,14 @@ def draw_protocol(plane: Plane, centre: Centre, generator: np.random.Generator) 
     )
     pixel = between(centre.pixel)
     view = between(centre.field_of_view)
-    rectangular = between((0.9, 1.0))
+    rectangular, covered = between((0.9, 1.0)), between(COVERED[plane])
     spacing, distance, gap = (pixel, pixel), between(centre.distance), between(centre.gap)
-    covered = between((84, 104))
     if name in ("DESS", "DESS first echo", "GRE"):
-        distance, gap = between((1.0, 1.6)), 0.0
+        distance, gap, covered = between((1.0, 1.6)), 0.0, between(THICKNESS_3D)
     elif name.endswith("reformatted"):
-        # The slices of the sagittal 3D volume run along this plane's first axis.
+        # The slices of the sagittal 3D volume run along this plane's first axis, and end with the leg.
         spacing, distance, gap = (between((0.9, 1.5)), pixel), between((2.6, 3.2)), 0.0
+        rectangular, covered = between(THICKNESS_3D) / view, between((0.8, 1.0)) * view
     read_axis = int(generator.integers(2))
     bandwidth = between((130, 260))
     return SeriesProtocol(
