@@ -142,12 +142,15 @@ class Engine:
     ) -> None:
         manifest = model.bundle.manifest
         records = []
+        placed_on: dict[int, PlaneLabels] = {}
         for index, (plane, series) in enumerate(study.series.items()):
             watch.progress("write", 0.7 + 0.15 * index / len(study.series), f"Writing the {plane.value} label map")
-            placed = None
-            if plane in scores:
-                volume = series.volume
-                placed = PlaneLabels(*label_grid([scores[plane]], volume.affine, volume.shape, watch.check))
+            volume = series.volume
+            if plane in scores and id(volume) not in placed_on:
+                # Planes cut out of one 3D volume are views of it: their answers are averaged, for it has one anatomy.
+                views = [scores[view] for view in scores if study.series[view].volume is volume]
+                placed_on[id(volume)] = PlaneLabels(*label_grid(views, volume.affine, volume.shape, watch.check))
+            placed = placed_on[id(volume)] if plane in scores else None
             records.append(self._series_record(folder, model, plane, series, placed))
         fused_name = segmentation_name = None
         if scores:

@@ -108,7 +108,7 @@ def build_demonstration(
         }
     description = {
         "name": NAME,
-        "version": "0.3.0",
+        "version": "0.4.0",
         "title": "Demonstration model of the knee, trained on phantoms",
         "intended_use": NOTICE,
         "license": "MIT",
