@@ -75,3 +75,7 @@ class OrthoDiffusionError(Exception):
         self.sentence = sentence
         self.action = action
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[OrthoDiffusionError], tuple[ErrorKind, str, str, str]]:
+        """Errors of other processes arrive whole."""
+        return type(self), (self.kind, self.sentence, self.action, self.detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Optional
 
 import typer
@@ -19,6 +20,10 @@ def evaluate(
     centre: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
+    ] = None,
+    processes: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
     ] = None,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write the figures into the bundle's model card.")
@@ -41,7 +46,10 @@ def evaluate(
 
         with Progress(console=err, disable=as_json, transient=True) as bar:
             task = bar.add_task("Evaluating", total=studies)
-            evaluation = evaluate_on_phantoms(bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task))
+            count = min(studies, processes or min(8, os.cpu_count() or 1))
+            evaluation = evaluate_on_phantoms(
+                bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task), count
+            )
         if write_card:
             opened = open_bundle(find_bundle(bundle))
             replace_card(opened, with_measurements(opened.card(), markdown(evaluation)))

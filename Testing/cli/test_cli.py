@@ -166,3 +166,17 @@ def test_help_names_every_command() -> None:
     done = orthodiffusion("--help")
     assert done.returncode == 0
     assert all(word in done.stdout for word in ("run", "bundle", "phantom", "evaluate", "worker", "doctor"))
+
+
+@pytest.mark.skipif(not list_bundles(), reason="needs the demonstration bundle")
+def test_evaluation_prints_the_measures_of_every_plane_and_finding() -> None:
+    done = orthodiffusion("evaluate", "--studies", 2, "--processes", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert set(told["dice"]) == {"axial", "sagittal", "coronal"}
+    assert 0.8 < told["dice"]["sagittal"]["femur"] <= 1
+    assert 0 < told["mean_dice"] <= 1
+    assert 0 <= told["ece"] < 0.5
+    assert len(told["auroc"]) == 8
+    low, high = told["intervals"]["mean_dice"]
+    assert low <= told["mean_dice"] <= high
