@@ -29,6 +29,8 @@ class PretrainSettings(BaseModel):
         ema_start: step up to which they follow the weights.
         precision: of the multiplications; weights and loss stay in float32.
         prediction: what the network predicts: the noise, or the velocity of Salimans and Ho (2022).
+        self_conditioning: whether the network's own middle steers its decoder (`SelfConditioning`); the published one
+            does not.
         recompute: activations are computed again on the way back instead of being kept: less memory, a third more time.
         augment: turn, scale, shift and gamma.
         save_every: steps between checkpoints.
@@ -50,6 +52,7 @@ class PretrainSettings(BaseModel):
     ema_start: int = Field(default=2000, ge=0)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     prediction: Literal["noise", "velocity"] = "noise"
+    self_conditioning: bool = False
     recompute: bool = False
     augment: bool = True
     save_every: int = Field(default=500, ge=1)
@@ -65,7 +68,7 @@ class PretrainSettings(BaseModel):
     @property
     def network(self) -> UNetConfig:
         """Sizes of the network."""
-        return UNetConfig(self.base_channels, self.channel_multipliers)
+        return UNetConfig(self.base_channels, self.channel_multipliers, self.self_conditioning)
 
 
 class FineTuneSettings(BaseModel):

@@ -21,14 +21,12 @@ from tiny_dataset import write_dataset
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
-from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.pretraining import pretrain
 from OrthoDiffusionLib.training.pretraining_batches import pretraining_batch
-from OrthoDiffusionLib.training.pretraining_pictures import noise_predictor
 from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
 
@@ -78,7 +76,9 @@ def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"prediction": "velocity"}, {"recompute": True}])
+@pytest.mark.parametrize(
+    "changes", [{"precision": "bfloat16"}, {"prediction": "velocity"}, {"recompute": True}, {"self_conditioning": True}]
+)
 def test_options_train_too(studies: list[CachedStudy], tmp_path: Path, changes: dict[str, object]) -> None:
     told: list[float] = []
     pretrain(fabric(), studies, Plane.AXIAL, settings(steps=2, **changes), tmp_path, lambda _, x: told.append(x))
@@ -214,16 +214,6 @@ def test_the_average_lags_behind_as_published() -> None:
         averaged.update(network, 2001)
         averaged.update(network, 2010)
     assert averaged.tensors["weight"].item() == pytest.approx(2 - 0.995**2)
-
-
-def test_a_network_of_velocities_tells_the_noise_too() -> None:
-    torch.manual_seed(0)
-    clean, noise = torch.rand(2, 1, 16, 16, 16) * 2 - 1, torch.randn(2, 1, 16, 16, 16)
-    timesteps = torch.tensor([100, 700])
-    schedule = cosine_schedule()
-    velocity = schedule.noised(noise, timesteps, -clean)
-    predict = noise_predictor(lambda x, t: velocity, settings(prediction="velocity"))  # type: ignore[arg-type]
-    assert torch.allclose(predict(schedule.noised(clean, timesteps, noise), timesteps), noise, atol=1e-4)
 
 
 def test_configurations_that_come_with_the_library_are_valid() -> None:
