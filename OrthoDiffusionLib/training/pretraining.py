@@ -24,6 +24,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     restore_optimiser,
     save_checkpoint,
 )
+from OrthoDiffusionLib.training.distillation import Distillation, Student
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
@@ -85,13 +86,20 @@ def pretrain(
         network.load_state_dict(found.parts["weights"])
     if settings.recompute:
         _recompute(network)
-    module = fabric.setup_module(network)
+    student = Student(network) if settings.distillation else None
+    if student is not None and found is not None:
+        student.heads.load_state_dict(found.parts["heads"])
+    trained = network if student is None else student
+    module = fabric.setup_module(trained)
     # Made after the network is set up: its weights may lie in parts only then.
-    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    adam = torch.optim.Adam(trained.parameters(), lr=settings.learning_rate)
     averaged = AveragedWeights(network, settings.ema_decay, settings.ema_every, settings.ema_start)
     if found is not None:
         averaged.load(found.parts["averaged"])
         restore_optimiser(adam, found.parts["optimiser"])
+    distillation = None if student is None else Distillation(student, averaged, settings, fabric.device)
+    if distillation is not None and found is not None:
+        distillation.load(found.parts)
     optimiser = cast(torch.optim.Optimizer, fabric.setup_optimizers(adam))
     first = 0 if found is None else found.step
     share = settings.batch // fabric.world_size
@@ -104,6 +112,7 @@ def pretrain(
             "weights": whole_tensors(network.state_dict()),
             "averaged": whole_tensors(averaged.tensors),
             "optimiser": optimiser_tensors(adam),
+            **({} if distillation is None else distillation.state()),
         }
         if fabric.is_global_zero:
             save_checkpoint(output, Checkpoint(done, state, about))
@@ -121,19 +130,22 @@ def pretrain(
 
     # A processor has no time to spare for batches; an accelerator waits for none.
     workers = 0 if fabric.device.type == "cpu" else PREFETCHERS
-    log = LossLog(output, first) if fabric.is_global_zero else None
+    parts_of_loss = () if distillation is None else ("denoising", "distillation")
+    log = LossLog(output, first, ("loss", *parts_of_loss)) if fabric.is_global_zero else None
     try:
         with asked_to_stop() as stopping:
             for step, parted in prefetched(batches, first, settings.steps, workers):
-                loss, stopped = train_step(fabric, module, optimiser, parted, settings, step, stopping())
+                outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
                 averaged.update(network, step)
+                if distillation is not None:
+                    distillation.follow(step)
                 if log is not None:
-                    log.write(step, loss)
-                    report(step, loss)
+                    log.write(step, outcome.loss, *(getattr(outcome, part) for part in parts_of_loss))
+                    report(step, outcome.loss)
                 done = step + 1
-                if done % settings.save_every == 0 or done == settings.steps or stopped:
+                if done % settings.save_every == 0 or done == settings.steps or outcome.stopped:
                     save(done)
-                if stopped:
+                if outcome.stopped:
                     raise OrthoDiffusionError(
                         ErrorKind.CANCELLED,
                         f"Training was stopped after {done} steps; the checkpoint is kept.",

@@ -31,6 +31,8 @@ class PretrainSettings(BaseModel):
         prediction: what the network predicts: the noise, or the velocity of Salimans and Ho (2022).
         self_conditioning: whether the network's own middle steers its decoder (`SelfConditioning`); the published one
             does not.
+        distillation: weight of the contrastive loss (`training.distillation`); 0 for none, as published. It needs
+            self-conditioning.
         recompute: activations are computed again on the way back instead of being kept: less memory, a third more time.
         augment: turn, scale, shift and gamma.
         save_every: steps between checkpoints.
@@ -53,6 +55,7 @@ class PretrainSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     prediction: Literal["noise", "velocity"] = "noise"
     self_conditioning: bool = False
+    distillation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     recompute: bool = False
     augment: bool = True
     save_every: int = Field(default=500, ge=1)
@@ -63,6 +66,12 @@ class PretrainSettings(BaseModel):
     def _sizes_fit(self) -> PretrainSettings:
         if self.window_size % self.network.reduction or 16 % self.network.reduction:
             raise ValueError(f"window_size and 16 slices must be multiples of {self.network.reduction}")
+        return self
+
+    @model_validator(mode="after")
+    def _distillation_steers(self) -> PretrainSettings:
+        if self.distillation and not self.self_conditioning:
+            raise ValueError("distillation needs self_conditioning: true")
         return self
 
     @property

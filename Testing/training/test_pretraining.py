@@ -22,13 +22,16 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
+from OrthoDiffusionLib.training.contrastive_loss import contrastive_losses
 from OrthoDiffusionLib.training.pretraining import pretrain
 from OrthoDiffusionLib.training.pretraining_batches import pretraining_batch
 from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
+from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 
 TINY = {
     "base_channels": 32, "channel_multipliers": [1, 1], "window_size": 16, "steps": 6, "batch": 2, "together": 1,
@@ -137,10 +140,10 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     assert len(losses(broken)) == 12
 
 
-def losses(folder: Path) -> list[float]:
-    rows = list(csv.reader((folder / "losses.csv").open(encoding="utf-8")))[1:]
-    assert [int(row[0]) for row in rows] == list(range(len(rows)))
-    return [float(row[1]) for row in rows]
+def losses(folder: Path, name: str = "loss") -> list[float]:
+    rows = list(csv.DictReader((folder / "losses.csv").open(encoding="utf-8")))
+    assert [int(row["step"]) for row in rows] == list(range(len(rows)))
+    return [float(row[name]) for row in rows]
 
 
 def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -165,6 +168,63 @@ def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy],
     assert np.allclose(reached, losses(one)[: len(reached)], atol=1e-3)
     assert latest_checkpoint(two).step == len(reached)  # type: ignore[union-attr]
     assert weights(two).keys() == first.keys()
+
+
+BEYOND_THE_PAPER = {"self_conditioning": True, "distillation": 0.5, "batch": 4, "together": 2}
+
+
+def test_distillation_goes_on_exactly_where_it_was_interrupted(studies: list[CachedStudy], tmp_path: Path) -> None:
+    def interrupted(step: int, loss: float) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "broken", interrupted)
+    found = latest_checkpoint(tmp_path / "broken")
+    assert found is not None
+    assert found.step == 4
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "broken")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    for name in ("loss", "denoising", "distillation"):
+        assert losses(tmp_path / "whole", name) == losses(tmp_path / "broken", name)
+    plain = DenoisingEncoder(settings().network).state_dict()
+    assert pretrained_encoder(tmp_path / "whole", Plane.AXIAL).encoder.state_dict().keys() == plain.keys()
+
+
+def test_two_processes_distil_as_one(dataset: Path, studies: list[CachedStudy], tmp_path: Path) -> None:
+    """Each sees half of the windows, and tells them from those of both."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER, steps=2), one)
+    changes = [f"--set={name}={value}" for name, value in {**BEYOND_THE_PAPER, "steps": 2}.items()]
+    run([*command(dataset, two, "--devices", "2"), *changes])
+    first, second = weights(one), weights(two)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert (first[name] - second[name]).abs().mean() < 1e-5, name
+    for name in ("loss", "denoising", "distillation"):
+        assert np.allclose(losses(one, name), losses(two, name), atol=1e-5)
+
+
+def test_distillation_changes_nothing_of_what_the_network_sees(studies: list[CachedStudy]) -> None:
+    plain = pretraining_batch(studies, Plane.AXIAL, settings(), 3, range(4))
+    taught = pretraining_batch(studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), 3, range(4))
+    assert plain.teacher is None
+    for first, second in zip(plain[:4], taught[:4], strict=True):
+        assert torch.equal(first, second)
+    assert taught.teacher is not None
+    assert taught.teacher.windows.shape == taught.windows.shape
+    assert not torch.allclose(taught.teacher.windows, taught.windows, atol=0.1)
+
+
+def test_windows_of_the_same_patient_are_not_told_apart() -> None:
+    keys = torch.eye(4)
+    patients = torch.tensor([1, 1, 2, 3])
+    alike = contrastive_losses(torch.ones(1, 4), torch.tensor([0]), keys, patients)
+    assert alike.item() == pytest.approx(np.log(3))
+    found = contrastive_losses(keys, torch.arange(4), keys, patients)
+    wrong = contrastive_losses(keys.roll(1, dims=0), torch.arange(4), keys, patients)
+    assert found.max() < 0.03 < 1 < wrong.min()
 
 
 def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -222,7 +282,13 @@ def test_configurations_that_come_with_the_library_are_valid() -> None:
     assert sum(p.numel() for p in DenoisingUNet(paper.network).parameters()) == 34_524_545
     assert small.window_size < paper.window_size
     assert load_settings(PretrainSettings, "small", ["steps=7"]).steps == 7
-    for change, said in (("stepz=7", "stepz"), ("steps=many", "steps"), ("steps", "key=value")):
+    wrong = (
+        ("stepz=7", "stepz"),
+        ("steps=many", "steps"),
+        ("steps", "key=value"),
+        ("distillation=1", "self_conditioning"),
+    )
+    for change, said in wrong:
         with pytest.raises(OrthoDiffusionError, match=said):
             load_settings(PretrainSettings, "small", [change])
     with pytest.raises(OrthoDiffusionError, match="There is no configuration huge"):
