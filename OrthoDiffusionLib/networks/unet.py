@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
-from torch.nn.modules.module import _IncompatibleKeys
 
 from OrthoDiffusionLib.networks.blocks import (
     ConditionedSequence,
@@ -16,6 +17,9 @@ from OrthoDiffusionLib.networks.blocks import (
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
 from OrthoDiffusionLib.networks.self_conditioning import SELF_CONDITIONING_PART, SelfConditioning, summary_of
+
+if TYPE_CHECKING:
+    from torch.nn.modules.module import _IncompatibleKeys
 
 BLOCKS_PER_LEVEL_UP = 2
 """Residual blocks of each decoder level: one more than in the encoder, for each encoder activation is used once."""

@@ -7,10 +7,10 @@ way of small heads, is to be more like the teacher's of the same window than lik
 Source: the contrastive self-distillation of DDAE++ (Xiang et al. 2025, arXiv 2505.10999), which builds on
 self-conditioning: as the summary steers the decoder, what it learns helps denoising.
 
-The other windows are those of the same step in all processes. A queue of past ones (MoCo) was tried for the sake of
-small batches, and failed while the average still moved fast: its keys are older than a window's own, so that age alone
-told them apart and all keys of a step became alike. A loss without other windows (BYOL) needs an average that lags far
-behind from the start to keep from that, and the published one is a copy until `ema_start`.
+The other windows are those of the same step in all processes. A queue of past ones (MoCo, He et al. 2020), tried for
+the sake of small batches, failed while the average moved fast: its keys are older than a window's own, age alone can
+tell them apart, and soon all keys of a step were alike. A loss without other windows (BYOL, Grill et al. 2020) relies
+on an average that lags behind, and the published one is a copy until `ema_start`.
 """
 
 from __future__ import annotations

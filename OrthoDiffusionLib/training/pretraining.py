@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from OrthoDiffusionLib import __version__
@@ -25,6 +27,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.distillation import Distillation, Student
+from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
@@ -85,7 +88,7 @@ def pretrain(
     if found is not None:
         network.load_state_dict(found.parts["weights"])
     if settings.recompute:
-        _recompute(network)
+        _recompute(network, halved=settings.precision == "bfloat16")
     student = Student(network) if settings.distillation else None
     if student is not None and found is not None:
         student.heads.load_state_dict(found.parts["heads"])
@@ -158,9 +161,16 @@ def pretrain(
             log.close()
 
 
-def _recompute(network: DenoisingUNet) -> None:
+def _recompute(network: DenoisingUNet, *, halved: bool) -> None:
     for layer in [*network.input_blocks, network.middle_block, *network.output_blocks]:
-        layer.forward = partial(recomputed, layer.forward, use_reentrant=False)
+        # On the way back the step's precision has been left already, and with it what keeps narrow levels in float32.
+        precisions = partial(_precisions, layer, halved=halved)
+        layer.forward = partial(recomputed, layer.forward, use_reentrant=False, context_fn=precisions)
+
+
+def _precisions(layer: nn.Module, *, halved: bool) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Of a layer on the way forward, where the step has set it, and when it is computed again."""
+    return nullcontext(), multiply_in_bfloat16(layer, enabled=halved)
 
 
 def _check_same(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -69,9 +69,9 @@ class PretrainSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _distillation_steers(self) -> PretrainSettings:
-        if self.distillation and not self.self_conditioning:
-            raise ValueError("distillation needs self_conditioning: true")
+    def _distillation_can_be(self) -> PretrainSettings:
+        if self.distillation and not (self.self_conditioning and self.batch > 1):
+            raise ValueError("distillation needs self_conditioning: true, and a batch of 2 or more")
         return self
 
     @property
