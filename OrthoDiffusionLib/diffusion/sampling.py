@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,12 @@ import torch
 from OrthoDiffusionLib.diffusion.noise import noise_for
 from OrthoDiffusionLib.diffusion.schedule import STEPS, cosine_schedule
 
-NoisePredictor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From noised windows (batch, 1, k, i, j) and timesteps (batch,) to the noise in them, such as a `DenoisingUNet`."""
+Predictor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From noised windows (batch, 1, k, i, j) and timesteps (batch,) to the noise or velocity in them, such as a
+`DenoisingUNet`."""
+
+Prediction = Literal["noise", "velocity"]
+"""What a network tells: the noise, or the velocity of Salimans and Ho (2022), sqrt(abar) noise - sqrt(1 - abar) x_0."""
 
 
 def sampling_timesteps(count: int) -> tuple[int, ...]:
@@ -27,20 +32,22 @@ def sampling_timesteps(count: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def sample(
-    predict_noise: NoisePredictor,
+    predict: Predictor,
     shape: Sequence[int],
     *,
     seed: int,
     steps: int = 50,
+    prediction: Prediction = "noise",
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Draw windows by deterministic DDIM (Song et al. 2021, equation 12 without added noise).
 
     Args:
-        predict_noise: a network in evaluation mode, on `device`.
+        predict: a network in evaluation mode, on `device`.
         shape: of the windows, (batch, 1, k, i, j).
         seed: of the noise that sampling starts from; the only randomness.
         steps: evaluations of the network, 2 to 1000.
+        prediction: what `predict` tells.
         device: to compute on.
 
     Returns:
@@ -53,10 +60,15 @@ def sample(
     kept = [float(cosine_schedule().alphas_cumprod[timestep]) for timestep in timesteps]
     window = noise_for(seed, "sample", shape).to(device)
     for timestep, now, following in zip(timesteps, kept, [*kept[1:], 1.0], strict=True):
-        noise = predict_noise(window, torch.full((window.shape[0],), timestep, device=window.device))
-        # At the noisiest steps hardly any signal is left and this division magnifies every error of the prediction;
-        # windows lie in [-1, 1], and the noise is derived again so that both still add up to the window.
-        clean = ((window - (1 - now) ** 0.5 * noise) / now**0.5).clamp(-1, 1)
+        told = predict(window, torch.full((window.shape[0],), timestep, device=window.device))
+        if prediction == "noise":
+            # At the noisiest steps hardly any signal is left and this division magnifies every error of the prediction.
+            clean = (window - (1 - now) ** 0.5 * told) / now**0.5
+        else:
+            # Not by way of the noise: the same division would magnify float32's rounding at the noisiest steps.
+            clean = now**0.5 * window - (1 - now) ** 0.5 * told
+        # Windows lie in [-1, 1], and the noise is derived again so that both still add up to the window.
+        clean = clean.clamp(-1, 1)
         noise = (window - now**0.5 * clean) / (1 - now) ** 0.5
         window = following**0.5 * clean + (1 - following) ** 0.5 * noise
     return window

@@ -16,10 +16,12 @@ class UNetConfig:
     Attributes:
         base_channels: width of the first level.
         channel_multipliers: width of each level over `base_channels`; each level but the first halves all three axes.
+        self_conditioning: whether the middle's summary steers the decoder (beyond the paper); encoders lack it.
     """
 
     base_channels: int = 64
     channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    self_conditioning: bool = False
 
     def __post_init__(self) -> None:
         if self.base_channels < NORM_GROUPS or self.base_channels % NORM_GROUPS:

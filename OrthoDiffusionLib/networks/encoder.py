@@ -16,9 +16,10 @@ from OrthoDiffusionLib.networks.blocks import (
     timestep_embedding,
 )
 from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.networks.self_conditioning import SELF_CONDITIONING_PART
 
 ENCODER_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
-DECODER_PARTS = ("output_blocks.", "out.")
+DECODER_PARTS = ("output_blocks.", "out.", SELF_CONDITIONING_PART)
 
 
 class DenoisingEncoder(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -15,26 +16,33 @@ class LossLog:
     Args:
         folder: of both.
         first: step that is done next; rows from it on are dropped.
+        names: of what `write` is given.
     """
 
-    def __init__(self, folder: Path, first: int) -> None:
+    def __init__(self, folder: Path, first: int, names: Sequence[str] = ("loss",)) -> None:
+        self._names = names
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "losses.csv"
         kept: list[list[str]] = []
         if self._path.exists():
             with self._path.open(newline="", encoding="utf-8") as file:
-                kept = [row for row in csv.reader(file) if len(row) == 2 and row[0].isdigit() and int(row[0]) < first]
+                kept = [
+                    row
+                    for row in csv.reader(file)
+                    if len(row) == 1 + len(names) and row[0].isdigit() and int(row[0]) < first
+                ]
         unfinished = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
         with unfinished.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["step", "loss"], *kept])
+            csv.writer(file).writerows([["step", *names], *kept])
         unfinished.replace(self._path)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first)
 
-    def write(self, step: int, loss: float) -> None:
-        """Add the loss of a step, counted from 0."""
+    def write(self, step: int, *losses: float) -> None:
+        """Add a step's losses, in the order of their names; steps are counted from 0."""
         with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([step, f"{loss:.6f}"])
-        self._board.add_scalar("loss", loss, step)
+            csv.writer(file).writerow([step, *(f"{loss:.6f}" for loss in losses)])
+        for name, loss in zip(self._names, losses, strict=True):
+            self._board.add_scalar(name, loss, step)
 
     def close(self) -> None:
         """Write what TensorBoard still waits for."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from OrthoDiffusionLib import __version__
@@ -24,6 +26,8 @@ from OrthoDiffusionLib.training.checkpoints import (
     restore_optimiser,
     save_checkpoint,
 )
+from OrthoDiffusionLib.training.distillation import Distillation, Student
+from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
@@ -84,14 +88,21 @@ def pretrain(
     if found is not None:
         network.load_state_dict(found.parts["weights"])
     if settings.recompute:
-        _recompute(network)
-    module = fabric.setup_module(network)
+        _recompute(network, halved=settings.precision == "bfloat16")
+    student = Student(network) if settings.distillation else None
+    if student is not None and found is not None:
+        student.heads.load_state_dict(found.parts["heads"])
+    trained = network if student is None else student
+    module = fabric.setup_module(trained)
     # Made after the network is set up: its weights may lie in parts only then.
-    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    adam = torch.optim.Adam(trained.parameters(), lr=settings.learning_rate)
     averaged = AveragedWeights(network, settings.ema_decay, settings.ema_every, settings.ema_start)
     if found is not None:
         averaged.load(found.parts["averaged"])
         restore_optimiser(adam, found.parts["optimiser"])
+    distillation = None if student is None else Distillation(student, averaged, settings, fabric.device)
+    if distillation is not None and found is not None:
+        distillation.load(found.parts)
     optimiser = cast(torch.optim.Optimizer, fabric.setup_optimizers(adam))
     first = 0 if found is None else found.step
     share = settings.batch // fabric.world_size
@@ -104,6 +115,7 @@ def pretrain(
             "weights": whole_tensors(network.state_dict()),
             "averaged": whole_tensors(averaged.tensors),
             "optimiser": optimiser_tensors(adam),
+            **({} if distillation is None else distillation.state()),
         }
         if fabric.is_global_zero:
             save_checkpoint(output, Checkpoint(done, state, about))
@@ -121,19 +133,22 @@ def pretrain(
 
     # A processor has no time to spare for batches; an accelerator waits for none.
     workers = 0 if fabric.device.type == "cpu" else PREFETCHERS
-    log = LossLog(output, first) if fabric.is_global_zero else None
+    parts_of_loss = () if distillation is None else ("denoising", "distillation")
+    log = LossLog(output, first, ("loss", *parts_of_loss)) if fabric.is_global_zero else None
     try:
         with asked_to_stop() as stopping:
             for step, parted in prefetched(batches, first, settings.steps, workers):
-                loss, stopped = train_step(fabric, module, optimiser, parted, settings, step, stopping())
+                outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
                 averaged.update(network, step)
+                if distillation is not None:
+                    distillation.follow(step)
                 if log is not None:
-                    log.write(step, loss)
-                    report(step, loss)
+                    log.write(step, outcome.loss, *(getattr(outcome, part) for part in parts_of_loss))
+                    report(step, outcome.loss)
                 done = step + 1
-                if done % settings.save_every == 0 or done == settings.steps or stopped:
+                if done % settings.save_every == 0 or done == settings.steps or outcome.stopped:
                     save(done)
-                if stopped:
+                if outcome.stopped:
                     raise OrthoDiffusionError(
                         ErrorKind.CANCELLED,
                         f"Training was stopped after {done} steps; the checkpoint is kept.",
@@ -146,9 +161,16 @@ def pretrain(
             log.close()
 
 
-def _recompute(network: DenoisingUNet) -> None:
+def _recompute(network: DenoisingUNet, *, halved: bool) -> None:
     for layer in [*network.input_blocks, network.middle_block, *network.output_blocks]:
-        layer.forward = partial(recomputed, layer.forward, use_reentrant=False)
+        # On the way back the step's precision has been left already, and with it what keeps narrow levels in float32.
+        precisions = partial(_precisions, layer, halved=halved)
+        layer.forward = partial(recomputed, layer.forward, use_reentrant=False, context_fn=precisions)
+
+
+def _precisions(layer: nn.Module, *, halved: bool) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Of a layer on the way forward, where the step has set it, and when it is computed again."""
+    return nullcontext(), multiply_in_bfloat16(layer, enabled=halved)
 
 
 def _check_same(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -5,10 +5,12 @@ So one process or many, and a run that was killed and goes on, see the same wind
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -18,13 +20,35 @@ from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.settings import PretrainSettings
 from OrthoDiffusionLib.volumes.windows import normalised
 
+TEACHER_STEPS = 250
+"""Timesteps of a teacher's views lie below: there, where features are taken from trained encoders, 85 % or more of a
+window's variance is left."""
 
-class PretrainBatch(NamedTuple):
+
+class NoisedViews(NamedTuple):
     """Windows in [-1, 1] and noise, both (n, 1, 16, size, size), and timesteps (n,)."""
 
     windows: torch.Tensor
     noise: torch.Tensor
     timesteps: torch.Tensor
+
+
+class PretrainBatch(NamedTuple):
+    """Windows in [-1, 1] and noise, both (n, 1, 16, size, size), timesteps (n,) and patients.
+
+    Attributes:
+        windows: that the network sees noised.
+        noise: of them.
+        timesteps: of the noise.
+        patients: whose windows they are, int64 (n,), the same number for the same name.
+        teacher: other views of the same windows; None without distillation.
+    """
+
+    windows: torch.Tensor
+    noise: torch.Tensor
+    timesteps: torch.Tensor
+    patients: torch.Tensor
+    teacher: NoisedViews | None
 
 
 def pretraining_batch(
@@ -39,18 +63,35 @@ def pretraining_batch(
         step: counted from 0.
         numbers: of the windows that this process is to see.
     """
-    windows, noise, timesteps = [], [], []
+    drawn, teacher, patients = [], [], []
     for number in numbers:
         generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
         study = studies[int(generator.integers(len(studies)))]
         series = int(generator.integers(len(study.depths[plane])))
         start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
-        image, _ = study.window(plane, series, start)
-        window = torch.from_numpy(normalised(image))
-        if settings.augment or window.shape[-1] != settings.window_size:
-            empty = torch.zeros(window.shape, dtype=torch.int8)
-            window, _ = augment(window, empty, settings.window_size, generator)
-        windows.append(window[None])
-        noise.append(torch.from_numpy(generator.standard_normal((1, *window.shape), dtype=np.float32)))
-        timesteps.append(int(generator.integers(STEPS)))
-    return PretrainBatch(torch.stack(windows), torch.stack(noise), torch.tensor(timesteps))
+        image = normalised(study.window(plane, series, start)[0])
+        drawn.append(_view(image, settings, STEPS, generator))
+        patients.append(_number_of(study.patient))
+        if settings.distillation:
+            teacher.append(_view(image, settings, TEACHER_STEPS, generator))
+    return PretrainBatch(*_stacked(drawn), torch.tensor(patients), _stacked(teacher) if teacher else None)
+
+
+def _view(
+    image: npt.NDArray[np.float32], settings: PretrainSettings, steps: int, generator: np.random.Generator
+) -> NoisedViews:
+    """One view of a window (k, i, j), with noise of a timestep below `steps`; without a first axis."""
+    window = torch.from_numpy(image)
+    if settings.augment or window.shape[-1] != settings.window_size:
+        empty = torch.zeros(window.shape, dtype=torch.int8)
+        window, _ = augment(window, empty, settings.window_size, generator)
+    noise = torch.from_numpy(generator.standard_normal((1, *window.shape), dtype=np.float32))
+    return NoisedViews(window[None], noise, torch.tensor(int(generator.integers(steps))))
+
+
+def _stacked(views: Sequence[NoisedViews]) -> NoisedViews:
+    return NoisedViews(*(torch.stack(tensors) for tensors in zip(*views, strict=True)))
+
+
+def _number_of(patient: str) -> int:
+    return int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=8).digest(), "little", signed=True)

@@ -9,26 +9,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from OrthoDiffusionLib.diffusion.sampling import NoisePredictor, sample
-from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.diffusion.sampling import sample
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.settings import PretrainSettings
 
 COUNT, STEPS, COLUMNS = 2, 25, 4
-
-
-def noise_predictor(network: DenoisingUNet, settings: PretrainSettings) -> NoisePredictor:
-    """What tells the noise in noised windows, whichever of noise and velocity the network predicts."""
-    if settings.prediction == "noise":
-        return network
-
-    def predict(x_t: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        kept = torch.as_tensor(cosine_schedule().alphas_cumprod, dtype=torch.float32, device=x_t.device)[timesteps]
-        kept = kept.reshape(-1, 1, 1, 1, 1)
-        noise: torch.Tensor = kept.sqrt() * network(x_t, timesteps) + (1 - kept).sqrt() * x_t
-        return noise
-
-    return predict
 
 
 def save_samples(
@@ -38,8 +23,10 @@ def save_samples(
     network = DenoisingUNet(settings.network).eval()
     network.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
     shape = (COUNT, 1, 16, settings.window_size, settings.window_size)
-    predict = noise_predictor(network.to(device), settings)
-    windows = sample(predict, shape, seed=settings.seed, steps=STEPS, device=device).cpu()
+    network = network.to(device)
+    windows = sample(
+        network, shape, seed=settings.seed, steps=STEPS, prediction=settings.prediction, device=device
+    ).cpu()
     figure = Figure(figsize=(2.2 * COLUMNS, 2.2 * COUNT), facecolor="black")
     axes = figure.subplots(COUNT, COLUMNS)
     for row, window in enumerate(windows[:, 0].numpy()):

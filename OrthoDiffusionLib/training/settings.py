@@ -29,6 +29,10 @@ class PretrainSettings(BaseModel):
         ema_start: step up to which they follow the weights.
         precision: of the multiplications; weights and loss stay in float32.
         prediction: what the network predicts: the noise, or the velocity of Salimans and Ho (2022).
+        self_conditioning: whether the network's own middle steers its decoder (`SelfConditioning`); the published one
+            does not.
+        distillation: weight of the contrastive loss (`training.distillation`); 0 for none, as published. It needs
+            self-conditioning.
         recompute: activations are computed again on the way back instead of being kept: less memory, a third more time.
         augment: turn, scale, shift and gamma.
         save_every: steps between checkpoints.
@@ -50,6 +54,8 @@ class PretrainSettings(BaseModel):
     ema_start: int = Field(default=2000, ge=0)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     prediction: Literal["noise", "velocity"] = "noise"
+    self_conditioning: bool = False
+    distillation: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     recompute: bool = False
     augment: bool = True
     save_every: int = Field(default=500, ge=1)
@@ -62,10 +68,16 @@ class PretrainSettings(BaseModel):
             raise ValueError(f"window_size and 16 slices must be multiples of {self.network.reduction}")
         return self
 
+    @model_validator(mode="after")
+    def _distillation_can_be(self) -> PretrainSettings:
+        if self.distillation and not (self.self_conditioning and self.batch > 1):
+            raise ValueError("distillation needs self_conditioning: true, and a batch of 2 or more")
+        return self
+
     @property
     def network(self) -> UNetConfig:
         """Sizes of the network."""
-        return UNetConfig(self.base_channels, self.channel_multipliers)
+        return UNetConfig(self.base_channels, self.channel_multipliers, self.self_conditioning)
 
 
 class FineTuneSettings(BaseModel):

@@ -17,11 +17,11 @@ def sharded(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     """The network with each block's weights, gradients and optimiser state shared out among the devices, in place.
 
     Args:
-        network: a `DenoisingUNet`.
+        network: a `DenoisingUNet`, or one with another around it.
         mesh: of devices, with an axis `data_parallel`.
     """
-    assert isinstance(network, DenoisingUNet)
-    for block in [*network.input_blocks, network.middle_block, *network.output_blocks, network]:
+    denoising = next(part for part in network.modules() if isinstance(part, DenoisingUNet))
+    for block in [*denoising.input_blocks, denoising.middle_block, *denoising.output_blocks, network]:
         fully_shard(block, mesh=mesh["data_parallel"])
     return network
 

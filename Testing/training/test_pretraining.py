@@ -17,20 +17,25 @@ from lightning_fabric import Fabric
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from tiny_dataset import write_dataset
+from torch.nn import functional
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
+from OrthoDiffusionLib.training.contrastive_loss import contrastive_losses
 from OrthoDiffusionLib.training.pretraining import pretrain
-from OrthoDiffusionLib.training.pretraining_batches import pretraining_batch
-from OrthoDiffusionLib.training.pretraining_pictures import noise_predictor
+from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
 from OrthoDiffusionLib.training.pretraining_step import train_step
+from OrthoDiffusionLib.training.projection_heads import projector_of
 from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
+from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 
 TINY = {
     "base_channels": 32, "channel_multipliers": [1, 1], "window_size": 16, "steps": 6, "batch": 2, "together": 1,
@@ -78,7 +83,15 @@ def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bfloat16"}, {"prediction": "velocity"}, {"recompute": True}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bfloat16"},
+        {"prediction": "velocity"},
+        {"recompute": True, "precision": "bfloat16"},
+        {"self_conditioning": True},
+    ],
+)
 def test_options_train_too(studies: list[CachedStudy], tmp_path: Path, changes: dict[str, object]) -> None:
     told: list[float] = []
     pretrain(fabric(), studies, Plane.AXIAL, settings(steps=2, **changes), tmp_path, lambda _, x: told.append(x))
@@ -137,10 +150,10 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(
     assert len(losses(broken)) == 12
 
 
-def losses(folder: Path) -> list[float]:
-    rows = list(csv.reader((folder / "losses.csv").open(encoding="utf-8")))[1:]
-    assert [int(row[0]) for row in rows] == list(range(len(rows)))
-    return [float(row[1]) for row in rows]
+def losses(folder: Path, name: str = "loss") -> list[float]:
+    rows = list(csv.DictReader((folder / "losses.csv").open(encoding="utf-8")))
+    assert [int(row["step"]) for row in rows] == list(range(len(rows)))
+    return [float(row[name]) for row in rows]
 
 
 def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -165,6 +178,105 @@ def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy],
     assert np.allclose(reached, losses(one)[: len(reached)], atol=1e-3)
     assert latest_checkpoint(two).step == len(reached)  # type: ignore[union-attr]
     assert weights(two).keys() == first.keys()
+
+
+BEYOND_THE_PAPER = {"self_conditioning": True, "distillation": 0.5, "batch": 4, "together": 2}
+
+
+def test_distillation_goes_on_exactly_where_it_was_interrupted(studies: list[CachedStudy], tmp_path: Path) -> None:
+    def interrupted(step: int, loss: float) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "broken", interrupted)
+    found = latest_checkpoint(tmp_path / "broken")
+    assert found is not None
+    assert found.step == 4
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), tmp_path / "broken")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
+    for name in ("loss", "denoising", "distillation"):
+        assert losses(tmp_path / "whole", name) == losses(tmp_path / "broken", name)
+    plain = DenoisingEncoder(settings().network).state_dict()
+    assert pretrained_encoder(tmp_path / "whole", Plane.AXIAL).encoder.state_dict().keys() == plain.keys()
+
+
+def with_stripes_of_their_own(studies: list[CachedStudy], folder: Path) -> list[CachedStudy]:
+    """Studies whose slices are as bright as a patient's own pattern says, which no turning and noising hides."""
+    generator = np.random.default_rng(0)
+    striped = []
+    for study in studies:
+        arrays = load_arrays(study.path)
+        image = arrays["axial/0/image"]
+        image[:] = 300 * generator.uniform(size=(len(image), 1, 1)) + generator.normal(0, 10, image.shape)
+        save_arrays(arrays, folder / study.path.name)
+        striped.append(CachedStudy(**{**vars(study), "path": folder / study.path.name}))
+    return striped
+
+
+@torch.no_grad()
+def spread_of_projections(folder: Path, batch: PretrainBatch, config: UNetConfig) -> float:
+    """Of the teacher's projections of different windows at one timestep: 0 where all are alike, about 1 at random."""
+    found = latest_checkpoint(folder)
+    assert found is not None
+    encoder, projector = DenoisingEncoder(config), projector_of(config.middle_channels)
+    encoder.load_state_dict(encoder_state(found.parts["averaged"]))
+    projector.load_state_dict(found.parts["averaged_projector"])
+    timesteps = torch.full((len(batch.windows),), 100)
+    x_t = cosine_schedule().noised(batch.windows, timesteps, batch.noise)
+    unit = functional.normalize(projector(encoder.features(x_t, timesteps, "mid_2").mean(dim=(2, 3, 4))), dim=1)
+    return float(unit.std(dim=0).mean() * unit.shape[1] ** 0.5)
+
+
+def test_distillation_lowers_its_loss_and_does_not_collapse(studies: list[CachedStudy], tmp_path: Path) -> None:
+    """With MoCo's queue in place of the step's windows the spread fell to 0.01 here."""
+    striped = with_stripes_of_their_own(studies, tmp_path)
+    chosen = settings(**{**BEYOND_THE_PAPER, "distillation": 1.0, "steps": 30, "save_every": 30, "together": 4})
+    pretrain(fabric(), striped, Plane.AXIAL, chosen.model_copy(update={"steps": 1}), tmp_path / "start")
+    pretrain(fabric(), striped, Plane.AXIAL, chosen, tmp_path / "end")
+    seen = pretraining_batch(striped, Plane.AXIAL, chosen, 10**6, range(16))
+    start, end = (spread_of_projections(tmp_path / name, seen, chosen.network) for name in ("start", "end"))
+    assert start < 0.2
+    assert end > 0.4
+    for name in ("denoising", "distillation"):
+        told = losses(tmp_path / "end", name)
+        assert np.mean(told[-8:]) < 0.8 * np.mean(told[:8]), name
+
+
+def test_two_processes_distil_as_one(dataset: Path, studies: list[CachedStudy], tmp_path: Path) -> None:
+    """Each sees half of the windows, and tells them from those of both."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain(fabric(), studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER, steps=2), one)
+    changes = [f"--set={name}={value}" for name, value in {**BEYOND_THE_PAPER, "steps": 2}.items()]
+    run([*command(dataset, two, "--devices", "2"), *changes])
+    first, second = weights(one), weights(two)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert (first[name] - second[name]).abs().mean() < 1e-5, name
+    for name in ("loss", "denoising", "distillation"):
+        assert np.allclose(losses(one, name), losses(two, name), atol=1e-5)
+
+
+def test_distillation_changes_nothing_of_what_the_network_sees(studies: list[CachedStudy]) -> None:
+    plain = pretraining_batch(studies, Plane.AXIAL, settings(), 3, range(4))
+    taught = pretraining_batch(studies, Plane.AXIAL, settings(**BEYOND_THE_PAPER), 3, range(4))
+    assert plain.teacher is None
+    for first, second in zip(plain[:4], taught[:4], strict=True):
+        assert torch.equal(first, second)
+    assert taught.teacher is not None
+    assert taught.teacher.windows.shape == taught.windows.shape
+    assert not torch.allclose(taught.teacher.windows, taught.windows, atol=0.1)
+
+
+def test_windows_of_the_same_patient_are_not_told_apart() -> None:
+    keys = torch.eye(4)
+    patients = torch.tensor([1, 1, 2, 3])
+    alike = contrastive_losses(torch.ones(1, 4), torch.tensor([0]), keys, patients)
+    assert alike.item() == pytest.approx(np.log(3))
+    found = contrastive_losses(keys, torch.arange(4), keys, patients)
+    wrong = contrastive_losses(keys.roll(1, dims=0), torch.arange(4), keys, patients)
+    assert found.max() < 0.03 < 1 < wrong.min()
 
 
 def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -216,23 +328,19 @@ def test_the_average_lags_behind_as_published() -> None:
     assert averaged.tensors["weight"].item() == pytest.approx(2 - 0.995**2)
 
 
-def test_a_network_of_velocities_tells_the_noise_too() -> None:
-    torch.manual_seed(0)
-    clean, noise = torch.rand(2, 1, 16, 16, 16) * 2 - 1, torch.randn(2, 1, 16, 16, 16)
-    timesteps = torch.tensor([100, 700])
-    schedule = cosine_schedule()
-    velocity = schedule.noised(noise, timesteps, -clean)
-    predict = noise_predictor(lambda x, t: velocity, settings(prediction="velocity"))  # type: ignore[arg-type]
-    assert torch.allclose(predict(schedule.noised(clean, timesteps, noise), timesteps), noise, atol=1e-4)
-
-
 def test_configurations_that_come_with_the_library_are_valid() -> None:
     paper, small = load_settings(PretrainSettings, "paper"), load_settings(PretrainSettings, "small")
     assert paper == PretrainSettings()
     assert sum(p.numel() for p in DenoisingUNet(paper.network).parameters()) == 34_524_545
     assert small.window_size < paper.window_size
     assert load_settings(PretrainSettings, "small", ["steps=7"]).steps == 7
-    for change, said in (("stepz=7", "stepz"), ("steps=many", "steps"), ("steps", "key=value")):
+    wrong = (
+        ("stepz=7", "stepz"),
+        ("steps=many", "steps"),
+        ("steps", "key=value"),
+        ("distillation=1", "self_conditioning"),
+    )
+    for change, said in wrong:
         with pytest.raises(OrthoDiffusionError, match=said):
             load_settings(PretrainSettings, "small", [change])
     with pytest.raises(OrthoDiffusionError, match="There is no configuration huge"):
