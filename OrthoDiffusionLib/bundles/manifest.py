@@ -24,6 +24,9 @@ WEIGHTS_SUFFIX = ".safetensors"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
+Pooling = Literal["self_attention", "global_local"]
+"""How a plane's feature map becomes one vector: the kinds of `networks.pooling`."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +52,7 @@ class PlaneRecipe(_Part):
         segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
         skips: whether that decoder also sees the encoder's finer levels; the published one does not.
         diagnosis: weights file of the pooling and the per-plane logits, or None.
+        pooling: the pooling's kind; bundles from before there was a choice have `self_attention`.
         encoder_training: how the encoder came to be, one sentence.
     """
 
@@ -58,6 +62,7 @@ class PlaneRecipe(_Part):
     segmentation: str | None = None
     skips: bool = False
     diagnosis: str | None = None
+    pooling: Pooling = "self_attention"
     encoder_training: str
 
 

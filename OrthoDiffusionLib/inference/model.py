@@ -108,6 +108,7 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
             classes=len(manifest.structures) + 1 if recipe.segmentation else 0,
             findings=len(manifest.findings) if recipe.diagnosis else 0,
             skips=recipe.skips,
+            pooling=recipe.pooling,
         )
         encoder = read_weights(bundle, recipe.encoder)
         _fill(networks.encoder, _encoder_only(encoder), recipe.encoder)

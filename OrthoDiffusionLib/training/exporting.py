@@ -87,6 +87,7 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard) 
             "timestep": networks.description.timestep,
             "block": networks.description.block,
             "skips": networks.description.skips,
+            "pooling": networks.description.pooling,
             "encoder_training": " ".join(networks.description.history),
             **files,
         }

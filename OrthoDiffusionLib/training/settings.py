@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.resources import resources_folder
@@ -120,6 +121,8 @@ class DiagnosisSettings(FineTuneSettings):
 
     Attributes:
         encoder_rate: 0 unless said otherwise: a linear probe and its pooling on frozen features, computed once.
+        pooling: of the feature map: `self_attention`, as published, or `global_local`, a learned weighted sum with
+            fewer weights.
         epochs: over the training studies.
         views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
@@ -129,6 +132,7 @@ class DiagnosisSettings(FineTuneSettings):
 
     encoder_rate: float = Field(default=0.0, ge=0, le=1)
     learning_rate: float = Field(default=5e-4, gt=0)
+    pooling: Pooling = "self_attention"
     epochs: int = Field(default=10, ge=1)
     views: int = Field(default=4, ge=1)
     folds: int = Field(default=5, ge=2)

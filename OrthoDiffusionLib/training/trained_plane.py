@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
@@ -33,6 +34,7 @@ class PlaneDescription(BaseModel):
         timestep: of the noise.
         window_size: pixels.
         skips: whether the decoder sees the encoder's finer levels.
+        pooling: of the diagnosis head.
         history: a sentence for each training, in order; the first one is about the encoder.
     """
 
@@ -46,6 +48,7 @@ class PlaneDescription(BaseModel):
     timestep: int
     window_size: int
     skips: bool = False
+    pooling: Pooling = "self_attention"
     history: tuple[str, ...]
 
 
@@ -71,6 +74,7 @@ def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnos
         len(joint.structures) + 1 if segmentation else 0,
         len(joint.findings) if diagnosis else 0,
         skips=description.skips,
+        pooling=description.pooling,
     )
 
 
