@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -26,6 +26,11 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 Pooling = Literal["self_attention", "global_local"]
 """How a plane's feature map becomes one vector: the kinds of `networks.pooling`."""
+
+FusionKind = Literal[
+    "mean", "gate", "gate_stacking", "concatenate", "project_concatenate", "project_add", "cross_attention"
+]
+"""How the planes become one answer: their logits' mean, or a kind of `networks.plane_fusion`."""
 
 
 class _Part(BaseModel):
@@ -67,9 +72,35 @@ class PlaneRecipe(_Part):
 
 
 class Fusion(_Part):
-    """How the planes' logits become one: the MPAE gate's weights file, or None for their plain mean."""
+    """How the planes become one answer.
 
+    Attributes:
+        kind: of the fusion; bundles from before there was a choice name a gate, or none for the mean.
+        gate: weights file of the MPAE gate, for the kind `gate` alone.
+        head: weights file of the fusion, for the kinds after `gate`; those after `gate_stacking` read the pooled
+            features of all planes that diagnose, the others their logits.
+        training: how the head came to be, one sentence.
+    """
+
+    kind: FusionKind
     gate: str | None = None
+    head: str | None = None
+    training: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_kind(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "kind" not in content:
+            return {**content, "kind": "mean" if content.get("gate") is None else "gate"}
+        return content
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Fusion:
+        if (self.gate is not None) != (self.kind == "gate"):
+            raise ValueError("a gate's weights file belongs to the kind `gate`")
+        if (self.head is not None) != (self.kind not in ("mean", "gate")):
+            raise ValueError(f"the kind {self.kind} {'needs no' if self.head else 'needs a'} head")
+        return self
 
 
 class FindingCalibration(_Part):
@@ -126,7 +157,7 @@ class BundleManifest(_Part):
     findings: tuple[Finding, ...]
     network: NetworkSize
     planes: dict[Plane, PlaneRecipe] = Field(min_length=1)
-    fusion: Fusion = Fusion()
+    fusion: Fusion = Fusion(kind="mean")
     calibration: dict[str, FindingCalibration] = {}
     training_data: TrainingData
     lineage: Lineage
@@ -154,11 +185,13 @@ class BundleManifest(_Part):
         keys = {finding.key for finding in self.findings}
         if self.calibration and set(self.calibration) != keys:
             raise ValueError("calibration must name each finding once")
+        if self.fusion.head is not None and not any(self.diagnoses(plane) for plane in self.planes):
+            raise ValueError("a fusion needs planes that diagnose")
         return self
 
     def weight_files(self) -> tuple[str, ...]:
         """Every weights file that the manifest refers to, once each, in a fixed order."""
-        names: list[str | None] = [self.fusion.gate]
+        names: list[str | None] = [self.fusion.gate, self.fusion.head]
         for plane in Plane:
             recipe = self.planes.get(plane)
             if recipe is not None:

@@ -20,7 +20,7 @@ from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
-from OrthoDiffusionLib.inference.plane_pass import plane_logits, plane_scores
+from OrthoDiffusionLib.inference.plane_pass import plane_answer, plane_scores
 from OrthoDiffusionLib.inference.provenance import provenance
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
@@ -249,11 +249,11 @@ def _diagnose(model: LoadedModel, study: Study, request: StudyRequest, watch: Wa
             "This bundle cannot diagnose from any of the planes given.",
             "Choose a bundle with a diagnosis head, or leave diagnosis out.",
         )
-    logits = {}
+    answers = {}
     for index, plane in enumerate(planes):
         watch.progress("diagnose", 0.6 + 0.1 * index / len(planes), f"Diagnosing from the {plane.value} plane")
-        logits[plane] = plane_logits(model.planes[plane], study.series[plane].stack, request.seed)
-    findings = _Findings(finding_records(model.bundle.manifest, logits, model.plane_weights(logits)))
+        answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed)
+    findings = _Findings(finding_records(model.bundle.manifest, answers, model.fusion.fuse(answers)))
     if missing := study.not_assessed:
         findings.warnings.append(f"Not assessed by: {', '.join(plane.value for plane in missing)}.")
     return findings

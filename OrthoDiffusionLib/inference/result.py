@@ -56,7 +56,8 @@ class FindingRecord(_Part):
         threshold: the probability from which the bundle calls it present.
         present: probability >= threshold.
         plane_probabilities: what each plane alone says, 0 to 1.
-        plane_weights: how much each plane counts for this finding; they sum to one.
+        plane_weights: how much each plane counts for this finding; they sum to one. Empty where the bundle fuses the
+            planes' features, for then no plane has a weight of its own.
     """
 
     key: str
