@@ -79,7 +79,7 @@ def train_diagnosis(
     """
     with reported():
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
-        from OrthoDiffusionLib.training.exporting import HELD_OUT
+        from OrthoDiffusionLib.training.fusion_data import HELD_OUT
         from OrthoDiffusionLib.training.pooled_features import save_pooled
         from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
         from OrthoDiffusionLib.training.starting_points import starting_point

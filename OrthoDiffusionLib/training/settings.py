@@ -139,6 +139,32 @@ class DiagnosisSettings(FineTuneSettings):
     balanced: bool = True
 
 
+class FusionSettings(BaseModel):
+    """How a fusion of planes is trained; folds are those of the planes' heads.
+
+    Attributes:
+        learning_rate: of AdamW, at the first epoch; falls to zero along a cosine.
+        weight_decay: of AdamW.
+        epochs: at most.
+        patience: epochs without a lower loss on held-out studies after which training ends.
+        batch: studies a step.
+        plane_dropout: probability with which each plane of a study is taken away in training; one always stays.
+        balanced: findings that are rare weigh more, up to ten times; for a gate alone it changes nothing.
+        seed: of weights, order and dropout.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=8, ge=1)
+    batch: int = Field(default=16, ge=1)
+    plane_dropout: float = Field(default=0.3, ge=0, lt=1)
+    balanced: bool = True
+    seed: int = Field(default=0, ge=0)
+
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 

@@ -124,3 +124,28 @@ def load_plane(folder: Path) -> TrainedPlane:
             detail=str(error),
         ) from error
     return TrainedPlane(description, networks.eval().requires_grad_(False))
+
+
+def common_description(trained: Mapping[Plane, TrainedPlane]) -> PlaneDescription:
+    """Of networks that are to work together, one's description: joint and sizes are those of all.
+
+    Raises:
+        OrthoDiffusionError: WRONG_PLANE for networks of another plane than they are given as; BAD_SETTINGS for
+            networks of different joints or sizes.
+    """
+    described = [plane.description for plane in trained.values()]
+    for plane, networks in trained.items():
+        if networks.description.plane is not plane:
+            raise OrthoDiffusionError(
+                ErrorKind.WRONG_PLANE,
+                f"The networks given as {plane.value} are of the {networks.description.plane.value} plane.",
+                "Name each plane's own folder.",
+            )
+    sizes = {(d.joint, d.base_channels, d.channel_multipliers, d.window_size) for d in described}
+    if len(sizes) != 1:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The planes' networks are of different sizes or joints.",
+            "Train them with the same configuration.",
+        )
+    return described[0]
