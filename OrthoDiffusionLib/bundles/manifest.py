@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from OrthoDiffusionLib.anatomy import Finding, Plane, Structure
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.bundles.monai_format import (
     NetworkDataFormat,
     features_output,
@@ -23,6 +24,7 @@ WEIGHTS_SUFFIX = ".safetensors"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
 
 Pooling = Literal["self_attention", "global_local"]
 """How a plane's feature map becomes one vector: the kinds of `networks.pooling`."""
@@ -71,6 +73,42 @@ class PlaneRecipe(_Part):
     encoder_training: str
 
 
+class FindingCalibration(_Part):
+    """A finding's temperature (logits are divided by it) and the probability from which it is called present."""
+
+    temperature: float = Field(gt=0.0)
+    threshold: Probability
+
+
+class ClinicalPart(_Part):
+    """How clinical data take part, where a run gets some.
+
+    Attributes:
+        head: weights file of the clinical head, which mixes the fusion's logits with its own.
+        centre: means of age (years), height (cm) and weight (kg) over the training studies.
+        spread: their standard deviations.
+        seen: names of the values that the head learnt from: no codes for a number, the codes that occurred for sex,
+            patient type and event. Anything else is unknown to it.
+        codes: what the numbers of sex, patient type and event mean.
+        calibration: of the mixed logits, each finding once.
+        training: how the head came to be, one sentence.
+    """
+
+    head: str
+    centre: tuple[float, float, float]
+    spread: tuple[Positive, Positive, Positive]
+    seen: dict[Literal["age", "height", "weight", "sex", "patient_type", "event"], tuple[int, ...]]
+    codes: str = Field(min_length=1)
+    calibration: dict[str, FindingCalibration]
+    training: str
+
+    def read(self, record: ClinicalRecord) -> ClinicalRecord | None:
+        """What the head can read of a record; None for nothing."""
+        kept = {name: getattr(record, name) for name in record.known() if name in self.seen}
+        kept = {name: value for name, value in kept.items() if not self.seen[name] or value in self.seen[name]}
+        return ClinicalRecord(**kept) if kept else None
+
+
 class Fusion(_Part):
     """How the planes become one answer.
 
@@ -80,12 +118,14 @@ class Fusion(_Part):
         head: weights file of the fusion, for the kinds after `gate`; those after `gate_stacking` read the pooled
             features of all planes that diagnose, the others their logits.
         training: how the head came to be, one sentence.
+        clinical: of a fusion of features, how clinical data take part; None where they do not.
     """
 
     kind: FusionKind
     gate: str | None = None
     head: str | None = None
     training: str = ""
+    clinical: ClinicalPart | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -100,14 +140,9 @@ class Fusion(_Part):
             raise ValueError("a gate's weights file belongs to the kind `gate`")
         if (self.head is not None) != (self.kind not in ("mean", "gate")):
             raise ValueError(f"the kind {self.kind} {'needs no' if self.head else 'needs a'} head")
+        if self.clinical is not None and self.kind in ("mean", "gate", "gate_stacking"):
+            raise ValueError("clinical data need a fusion of features")
         return self
-
-
-class FindingCalibration(_Part):
-    """A finding's temperature (logits are divided by it) and the probability from which it is called present."""
-
-    temperature: float = Field(gt=0.0)
-    threshold: Probability
 
 
 class TrainingData(_Part):
@@ -183,7 +218,8 @@ class BundleManifest(_Part):
             if name not in self.files:
                 raise ValueError(f"the weights file {name!r} has no hash in `files`")
         keys = {finding.key for finding in self.findings}
-        if self.calibration and set(self.calibration) != keys:
+        clinical = self.fusion.clinical
+        if (self.calibration and set(self.calibration) != keys) or (clinical and set(clinical.calibration) != keys):
             raise ValueError("calibration must name each finding once")
         if self.fusion.head is not None and not any(self.diagnoses(plane) for plane in self.planes):
             raise ValueError("a fusion needs planes that diagnose")
@@ -191,7 +227,8 @@ class BundleManifest(_Part):
 
     def weight_files(self) -> tuple[str, ...]:
         """Every weights file that the manifest refers to, once each, in a fixed order."""
-        names: list[str | None] = [self.fusion.gate, self.fusion.head]
+        clinical = self.fusion.clinical
+        names: list[str | None] = [self.fusion.gate, self.fusion.head, clinical.head if clinical else None]
         for plane in Plane:
             recipe = self.planes.get(plane)
             if recipe is not None:

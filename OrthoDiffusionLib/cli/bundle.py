@@ -58,6 +58,8 @@ def show(
                 f"{plane.value}: {recipe.block} at timestep {recipe.timestep}; {', '.join(does) or 'features only'}"
             )
         out.print(f"Planes fused by: {manifest.fusion.kind}. {manifest.fusion.training}".rstrip(), soft_wrap=True)
+        if manifest.fusion.clinical is not None:
+            out.print(f"Reads clinical data: {manifest.fusion.clinical.codes}", soft_wrap=True, markup=False)
         out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True, markup=False)
 
 

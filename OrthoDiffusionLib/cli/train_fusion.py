@@ -34,6 +34,10 @@ def train_fusion(
         typer.Option("--data", "--dataset", help="Manifest of the studies that the planes' heads were trained on."),
     ] = None,
     phantoms: Phantoms = None,
+    clinical: Annotated[
+        bool,
+        typer.Option("--clinical", help="Also train a head that reads the manifest's clinical data, where given."),
+    ] = False,
     config: Annotated[str, typer.Option(help="fusion, or a YAML file.")] = "fusion",
     change: Changes = None,
     cache: Cache = None,
@@ -47,6 +51,7 @@ def train_fusion(
     --plane coronal=both/coronal --data knees.yaml --output fused
     """
     with reported():
+        from OrthoDiffusionLib.training.clinical_training import train_clinical
         from OrthoDiffusionLib.training.fusion_data import fusion_data
         from OrthoDiffusionLib.training.fusion_training import train_fusion as train
         from OrthoDiffusionLib.training.settings import FusionSettings, load_settings
@@ -55,6 +60,10 @@ def train_fusion(
 
         if kind not in KINDS:
             raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no fusion {kind}.", f"Choose {', '.join(KINDS)}.")
+        if clinical and kind in ("gate", "gate_stacking"):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "Clinical data need a fusion of features.", f"Choose {', '.join(KINDS[2:])}."
+            )
         folders = _folders(plane)
         settings = load_settings(FusionSettings, config, change or ())
         planes = {named: load_plane(folder) for named, folder in folders.items()}
@@ -62,16 +71,17 @@ def train_fusion(
         gathered = fusion_data(kind, folders, studies)
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
-            trained = train(
-                kind,
-                gathered,
-                settings,
-                lambda what, share: bar.update(task, completed=share, description=what),
-                training_device(),
-            )
-        fusion = described_fusion(kind, trained, gathered, planes, settings.plane_dropout)
+
+            def report(what: str, share: float) -> None:
+                bar.update(task, completed=share, description=what)
+
+            trained = train(kind, gathered, settings, report, training_device())
+            mixing = train_clinical(trained, gathered, settings, report) if clinical else None
+        fusion = described_fusion(kind, trained, gathered, planes, settings.plane_dropout, mixing)
         save_fusion(output, fusion)
         out.print(fusion.description.history, soft_wrap=True)
+        if fusion.description.clinical is not None:
+            out.print(fusion.description.clinical.history, soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
 
 

@@ -75,8 +75,12 @@ def read_manifest(path: Path) -> DatasetManifest:
         ) from error
     try:
         manifest = DatasetManifest.model_validate(_parsed(text, path.suffix))
-    except (ValidationError, ValueError) as error:
-        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from error
+    except ValidationError as error:
+        # Where and why, but no values: some say something of a person.
+        where = "; ".join(".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
+        raise _bad(f"The dataset manifest {path.name} is not valid.", where) from None
+    except ValueError as error:
+        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from None
     _check(manifest)
     studies = tuple(
         study.model_copy(update={"series": tuple(_located(entry, path.parent) for entry in study.series)})
@@ -92,7 +96,9 @@ def _parsed(text: str, suffix: str) -> Any:
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ValueError(str(error)) from error
+            mark = getattr(error, "problem_mark", None)
+            # The error's own text shows the lines around, with whatever they say of a person.
+            raise ValueError(f"line {mark.line + 1} is no YAML" if mark else "no YAML") from None
     return json.loads(text)
 
 

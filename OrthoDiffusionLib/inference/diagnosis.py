@@ -15,18 +15,22 @@ UNCALIBRATED = FindingCalibration(temperature=1.0, threshold=0.5)
 
 
 def finding_records(
-    manifest: BundleManifest, answers: Mapping[Plane, PlaneAnswer], fused: FusedAnswer
+    manifest: BundleManifest,
+    answers: Mapping[Plane, PlaneAnswer],
+    fused: FusedAnswer,
+    calibrations: Mapping[str, FindingCalibration],
 ) -> tuple[FindingRecord, ...]:
     """The findings' records, in the bundle's order.
 
     Args:
-        manifest: names the findings and calibrates them.
+        manifest: names the findings.
         answers: of each plane that was assessed.
         fused: what they say together.
+        calibrations: of the fused logits, by finding.
     """
     records = []
     for index, finding in enumerate(manifest.findings):
-        calibration = manifest.calibration.get(finding.key, UNCALIBRATED)
+        calibration = calibrations.get(finding.key, UNCALIBRATED)
         probability = _probability(fused.logits[index], calibration)
         records.append(
             FindingRecord(

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
+from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead, clinical_inputs
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedPlanes
 
 
@@ -33,13 +35,33 @@ class FusedAnswer(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ClinicalFusion:
+    """A bundle's clinical head, and the means and standard deviations of age, height and weight, (3,) each."""
+
+    head: ClinicalFusionHead
+    centre: torch.Tensor
+    spread: torch.Tensor
+
+    def logits(self, features: torch.Tensor, clinical: ClinicalRecord) -> torch.Tensor:
+        """Logits (1, findings) of image and clinical data together, from fused features (1, width)."""
+        inputs = clinical_inputs(torch.tensor([clinical.values()]), self.centre, self.spread)
+        return self.head(features, *inputs).logits
+
+
+@dataclass(frozen=True)
 class PlaneFusion:
-    """A bundle's fusion; `network` is None for the planes' plain mean, else on the CPU in evaluation mode."""
+    """A bundle's fusion; all networks are on the CPU in evaluation mode.
+
+    Attributes:
+        network: None for the planes' plain mean.
+        clinical: of a fusion of features, how clinical data take part; None where they do not.
+    """
 
     network: FusionNetwork | None
+    clinical: ClinicalFusion | None = None
 
-    def fuse(self, answers: Mapping[Plane, PlaneAnswer]) -> FusedAnswer:
-        """Fuse the planes that were assessed, at least one."""
+    def fuse(self, answers: Mapping[Plane, PlaneAnswer], clinical: ClinicalRecord | None = None) -> FusedAnswer:
+        """Fuse the planes that were assessed, at least one, with clinical data where both run and bundle have them."""
         if self.network is None or isinstance(self.network, GatedPlanes):
             weights = self._weights({plane: answer.logits for plane, answer in answers.items()}, self.network)
             findings = range(len(next(iter(answers.values())).logits))
@@ -50,7 +72,11 @@ class PlaneFusion:
             return FusedAnswer(tuple(logits), weights)
         reads_features = isinstance(self.network, FeatureFusion)
         read = {plane: answer.pooled if reads_features else answer.logits for plane, answer in answers.items()}
-        fused = self.network(_stacked(read)[None], _present(read)[None])
+        stacked, present = _stacked(read)[None], _present(read)[None]
+        if clinical is not None and self.clinical is not None and isinstance(self.network, FeatureFusion):
+            mixed = self.clinical.logits(self.network.fused(stacked, present), clinical)
+            return FusedAnswer(tuple(float(logit) for logit in mixed[0]), {})
+        fused = self.network(stacked, present)
         shares = {} if fused.weights is None else {plane: fused.weights[0, plane.pose_id] for plane in answers}
         return FusedAnswer(tuple(float(logit) for logit in fused.logits[0]), shares)
 

@@ -14,10 +14,11 @@ from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.inference.fusing import PlaneFusion
+from OrthoDiffusionLib.inference.fusing import ClinicalFusion, PlaneFusion
+from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
-from OrthoDiffusionLib.networks.plane_fusion import FusionNetwork, GatedPlanes, make_fusion
+from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedPlanes, make_fusion
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 
 
@@ -103,7 +104,8 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
         planes[plane] = PlaneModel(
             plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
         )
-    return LoadedModel(bundle, device, planes, PlaneFusion(_fusion_network(bundle, config)))
+    network = _fusion_network(bundle, config)
+    return LoadedModel(bundle, device, planes, PlaneFusion(network, _clinical_fusion(bundle, network)))
 
 
 def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
@@ -117,6 +119,16 @@ def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
     part = network.gate if isinstance(network, GatedPlanes) else network
     _fill(part, read_weights(bundle, name), name)
     return network.eval().requires_grad_(False)
+
+
+def _clinical_fusion(bundle: Bundle, network: FusionNetwork | None) -> ClinicalFusion | None:
+    part = bundle.manifest.fusion.clinical
+    if part is None or not isinstance(network, FeatureFusion):
+        return None
+    head = ClinicalFusionHead(network.width, len(bundle.manifest.findings))
+    _fill(head, read_weights(bundle, part.head), part.head)
+    head = head.eval().requires_grad_(False)
+    return ClinicalFusion(head, torch.tensor(part.centre), torch.tensor(part.spread))
 
 
 def _encoder_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -106,6 +106,8 @@ class Result(_Part):
         segmentation: file of the `.seg.nrrd`, or None.
         structures: what the labels mean.
         findings: in the bundle's order; empty where nothing was diagnosed.
+        clinical: names of the clinical values that took part in the findings, never the values; empty where the
+            images alone did.
         warnings: sentences for the person.
         notice: what must be shown wherever the result is.
         provenance: how the result came about.
@@ -119,6 +121,7 @@ class Result(_Part):
     segmentation: str | None = None
     structures: tuple[Structure, ...]
     findings: tuple[FindingRecord, ...] = ()
+    clinical: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notice: str
     provenance: Provenance

@@ -31,6 +31,7 @@ GATE_STUDIES = 30
 
 GATE_FILE = "models/gate.safetensors"
 HEAD_FILE = "models/fusion.safetensors"
+CLINICAL_FILE = "models/clinical.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,17 @@ def mean_or_gate(joint: str, folders: Mapping[Plane, Path]) -> ExportedFusion:
     )
 
 
-def trained_fusion(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> ExportedFusion:
+def trained_fusion(folder: Path, planes: Mapping[Plane, TrainedPlane], clinical_codes: str) -> ExportedFusion:
     """A fusion that `orthodiffusion train-fusion` left.
 
     Args:
         folder: of the fusion.
         planes: of the bundle.
+        clinical_codes: what the numbers of sex, patient type and event mean.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS for a fusion of other networks than these.
+        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS for a fusion of other networks than these, or one that
+            reads clinical data whose codes nobody explains.
     """
     fusion = load_fusion(folder)
     described = fusion.description
@@ -93,9 +96,27 @@ def trained_fusion(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> Export
     key, name = ("gate", GATE_FILE) if described.kind == "gate" else ("head", HEAD_FILE)
     # A gate's file holds the gate's tensors alone, as in bundles from before there were other kinds.
     network = fusion.network.gate if isinstance(fusion.network, GatedPlanes) else fusion.network
-    section = {"kind": described.kind, key: name, "training": described.history}
+    section: dict[str, Any] = {"kind": described.kind, key: name, "training": described.history}
+    weights: dict[str, Mapping[str, torch.Tensor]] = {name: network.state_dict()}
+    if fusion.clinical is not None and described.clinical is not None:
+        if not clinical_codes:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                "The card does not say what the codes of the clinical data mean.",
+                "Add clinical_codes to it: what 0 and 1 are for sex and patient type, and what each event is.",
+            )
+        section["clinical"] = {
+            "head": CLINICAL_FILE,
+            "centre": described.clinical.centre,
+            "spread": described.clinical.spread,
+            "seen": described.clinical.seen,
+            "codes": clinical_codes,
+            "calibration": calibrations(described.joint, fusion.clinical.logits, fusion.clinical.present),
+            "training": described.clinical.history,
+        }
+        weights[CLINICAL_FILE] = fusion.clinical.head.state_dict()
     calibration = calibrations(described.joint, fusion.logits, fusion.present)
-    return ExportedFusion(section, calibration, {name: network.state_dict()})
+    return ExportedFusion(section, calibration, weights)
 
 
 def calibrations(joint: str, logits: torch.Tensor | None, present: torch.Tensor) -> dict[str, FindingCalibration]:

@@ -34,6 +34,7 @@ class BundleCard(BaseModel):
         studies: how many.
         synthetic: whether none of it shows a person.
         known_limits: one sentence each.
+        clinical_codes: what the numbers of sex, patient type and event mean; needed where clinical data are read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +51,7 @@ class BundleCard(BaseModel):
     studies: int = Field(ge=1)
     synthetic: bool = False
     known_limits: tuple[str, ...] = Field(min_length=1)
+    clinical_codes: str = ""
 
 
 def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, fusion: Path | None = None) -> Bundle:
@@ -83,7 +85,7 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, 
             **files,
         }
     if fusion is not None:
-        fused = trained_fusion(fusion, trained)
+        fused = trained_fusion(fusion, trained, card.clinical_codes)
     else:
         fused = mean_or_gate(
             joint.name, {plane: path for plane, path in planes.items() if trained[plane].networks.diagnosis}

@@ -73,6 +73,10 @@ class FusionData:
     fold: torch.Tensor
     channels: int
 
+    def folds(self) -> list[int]:
+        """Numbers of the folds that hold studies."""
+        return [int(fold) for fold in self.fold.unique()]
+
     def rows(self, fold: int | None, *, held_out: bool = False) -> torch.Tensor:
         """Rows that a fold's network learns from, or that it is judged on; all rows for None."""
         if fold is None:

@@ -1,49 +1,28 @@
 """A fusion of planes, trained on what their frozen networks say of each study.
 
-The networks of all folds learn side by side, epoch by epoch, and one number is read off them: the epoch after which the
-loss on held-out studies, over all folds, is lowest. The final network learns from all studies for as many epochs.
-Temperatures and thresholds are chosen on the held-out logits of that epoch when a bundle is exported; as the epoch is
-chosen on the same studies, they flatter by as much as one number out of a few dozen can.
+Temperatures and thresholds are chosen when a bundle is exported, on the held-out logits of the networks of the folds.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedStackedPlanes, make_fusion
 from OrthoDiffusionLib.training.diagnosis_training import Report
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
+from OrthoDiffusionLib.training.fold_training import FoldTraining, diverged, trained_on_folds
 from OrthoDiffusionLib.training.fusion_data import FusionData
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
 from OrthoDiffusionLib.training.settings import FusionSettings
 
 
-@dataclass(frozen=True)
-class FusionTraining:
-    """What a training of a fusion leaves; all networks are in evaluation mode, on the CPU.
-
-    Attributes:
-        network: trained on all studies.
-        fold_networks: each without its fold's patients; None for a fold that holds no study.
-        held_out: logits out of fold, (studies, findings).
-        epochs: that the network was trained for.
-    """
-
-    network: FusionNetwork
-    fold_networks: tuple[FusionNetwork | None, ...]
-    held_out: torch.Tensor
-    epochs: int
-
-
 def train_fusion(
     kind: str, data: FusionData, settings: FusionSettings, report: Report, device: torch.device | str = "cpu"
-) -> FusionTraining:
+) -> FoldTraining[FusionNetwork]:
     """Train a fusion on all studies, after one for each fold without that fold's patients.
 
     Args:
@@ -57,33 +36,10 @@ def train_fusion(
         OrthoDiffusionError: TRAINING_DIVERGED.
     """
     torch.manual_seed(settings.seed)
-    judge = FindingLoss(data.present, balanced=False)
-    numbers = data.fold.unique().tolist()
-    learners = {number: _Learner(kind, data, number, settings, device) for number in numbers}
-    best, epochs = math.inf, 0
-    held_out = torch.zeros_like(data.present)
-    kept: dict[int, FusionNetwork] = {}
-    for epoch in range(settings.epochs):
-        report(f"folds, epoch {epoch + 1}", 0.8 * epoch / settings.epochs)
-        logits = torch.zeros_like(data.present)
-        for number, learner in learners.items():
-            learner.learn(epoch)
-            rows = data.rows(number, held_out=True)
-            logits[rows] = learner.logits(rows)
-        loss = judge.of(logits, data.rows(None)).item()
-        if not math.isfinite(loss):
-            raise _diverged(epoch)
-        if loss < best:
-            best, epochs, held_out = loss, epoch + 1, logits
-            kept = {number: learner.finished() for number, learner in learners.items()}
-        elif epoch + 1 - epochs >= settings.patience:
-            break
-    final = _Learner(kind, data, None, settings, device)
-    for epoch in range(epochs):
-        report("all studies", 0.8 + 0.2 * epoch / epochs)
-        final.learn(epoch)
-    folds = tuple(kept.get(number) for number in range(len(data.values) - 1))
-    return FusionTraining(final.finished(), folds, held_out, epochs)
+    learners = {fold: _Learner(kind, data, fold, settings, device) for fold in data.folds()}
+    return trained_on_folds(
+        learners, lambda: _Learner(kind, data, None, settings, device), data, data.rows(None), settings, report
+    )
 
 
 class _Learner:
@@ -118,7 +74,7 @@ class _Learner:
             logits = self._network(self._values[rows].to(self._device), planes.to(self._device)).logits
             loss = self._loss.of(logits, chosen.to(self._device))
             if not math.isfinite(loss.item()):
-                raise _diverged(epoch)
+                raise diverged(epoch)
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self._optimiser.step()
@@ -139,14 +95,6 @@ class _Learner:
             with torch.no_grad():
                 bias.sub_(self._loss.shift)
         return network.to("cpu").eval().requires_grad_(False)
-
-
-def _diverged(epoch: int) -> OrthoDiffusionError:
-    return OrthoDiffusionError(
-        ErrorKind.TRAINING_DIVERGED,
-        f"The loss is not a number any more in epoch {epoch + 1}.",
-        "Lower the learning rate, or train the planes' heads again.",
-    )
 
 
 def _bias(network: FusionNetwork) -> nn.Parameter | None:

@@ -149,7 +149,9 @@ class FusionSettings(BaseModel):
         patience: epochs without a lower loss on held-out studies after which training ends.
         batch: studies a step.
         plane_dropout: probability with which each plane of a study is taken away in training; one always stays.
-        balanced: findings that are rare weigh more, up to ten times; for a gate alone it changes nothing.
+        clinical_dropout: probability with which each clinical value is hidden in training, where there are such.
+        balanced: findings that are rare weigh more, up to ten times; for a gate alone, and for clinical data, it
+            changes nothing.
         seed: of weights, order and dropout.
     """
 
@@ -161,6 +163,7 @@ class FusionSettings(BaseModel):
     patience: int = Field(default=8, ge=1)
     batch: int = Field(default=16, ge=1)
     plane_dropout: float = Field(default=0.3, ge=0, lt=1)
+    clinical_dropout: float = Field(default=0.2, ge=0, lt=1)
     balanced: bool = True
     seed: int = Field(default=0, ge=0)
 

@@ -16,12 +16,26 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind, Sha256
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.networks.plane_fusion import FusionNetwork, make_fusion
+from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead
+from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, make_fusion
+from OrthoDiffusionLib.training.clinical_training import ClinicalTraining
+from OrthoDiffusionLib.training.fold_training import FoldTraining
 from OrthoDiffusionLib.training.fusion_data import HELD_OUT, FusionData
-from OrthoDiffusionLib.training.fusion_training import FusionTraining
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, common_description
 
 DESCRIPTION = "fusion.json"
+CLINICAL_FILE = "clinical.safetensors"
+
+
+class ClinicalDescription(BaseModel):
+    """Means and standard deviations of age, height and weight over the training studies, what they tell, a sentence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    centre: tuple[float, float, float]
+    spread: tuple[float, float, float]
+    seen: dict[str, tuple[int, ...]]
+    history: str
 
 
 class FusionDescription(BaseModel):
@@ -33,6 +47,7 @@ class FusionDescription(BaseModel):
         channels: of each plane's pooled features.
         planes: that it fuses, with `fingerprint` of their networks: those of others mean something else.
         history: one sentence.
+        clinical: of the clinical head; None without one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +57,22 @@ class FusionDescription(BaseModel):
     channels: int
     planes: dict[Plane, Sha256]
     history: str
+    clinical: ClinicalDescription | None = None
+
+
+@dataclass(frozen=True)
+class TrainedClinical:
+    """A clinical head in evaluation mode, and what it said, with the images, of studies that it did not see.
+
+    Attributes:
+        head: on the CPU.
+        logits: out of fold, (studies, findings).
+        present: 0, 1 or NaN for unknown, (studies, findings).
+    """
+
+    head: ClinicalFusionHead
+    logits: torch.Tensor
+    present: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -53,12 +84,14 @@ class TrainedFusion:
         network: on the CPU.
         logits: out of fold, (studies, findings).
         present: 0, 1 or NaN for unknown, (studies, findings).
+        clinical: None without clinical data.
     """
 
     description: FusionDescription
     network: FusionNetwork
     logits: torch.Tensor
     present: torch.Tensor
+    clinical: TrainedClinical | None = None
 
 
 def fingerprint(trained: TrainedPlane) -> str:
@@ -70,7 +103,12 @@ def fingerprint(trained: TrainedPlane) -> str:
 
 
 def described_fusion(
-    kind: str, training: FusionTraining, data: FusionData, planes: Mapping[Plane, TrainedPlane], dropout: float
+    kind: str,
+    training: FoldTraining[FusionNetwork],
+    data: FusionData,
+    planes: Mapping[Plane, TrainedPlane],
+    dropout: float,
+    clinical: ClinicalTraining | None = None,
 ) -> TrainedFusion:
     """A training's fusion with what is told about it.
 
@@ -80,6 +118,7 @@ def described_fusion(
         data: that it was trained on.
         planes: whose networks it reads.
         dropout: probability with which planes were taken away.
+        clinical: a training of a clinical head on the fusion.
     """
     names = ", ".join(plane.value for plane in Plane if plane in planes)
     description = FusionDescription.model_validate(
@@ -90,9 +129,19 @@ def described_fusion(
             "planes": {plane: fingerprint(trained) for plane, trained in planes.items()},
             "history": f"Fusion of {names} by {kind} trained for {training.epochs} epochs on {len(data.studies)}"
             f" studies, planes taken away with probability {dropout:g}.",
+            "clinical": clinical
+            and {
+                "centre": clinical.centre.tolist(),
+                "spread": clinical.spread.tolist(),
+                "seen": clinical.seen,
+                "history": f"Clinical head trained for {clinical.epochs} epochs on {len(clinical.present)} studies;"
+                f" cross entropy on them, held out, {clinical.losses[0]:.3f}, by the images alone"
+                f" {clinical.losses[1]:.3f}.",
+            },
         }
     )
-    return TrainedFusion(description, training.network, training.held_out, data.present)
+    head = TrainedClinical(clinical.head, clinical.held_out, clinical.present) if clinical else None
+    return TrainedFusion(description, training.network, training.held_out, data.present, head)
 
 
 def save_fusion(folder: Path, trained: TrainedFusion) -> None:
@@ -101,7 +150,12 @@ def save_fusion(folder: Path, trained: TrainedFusion) -> None:
     (folder / DESCRIPTION).unlink(missing_ok=True)
     state = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
     save_file(state, folder / "head.safetensors")
-    save_file({"logits": trained.logits, "present": trained.present}, folder / f"{HELD_OUT}.safetensors")
+    held_out = {"logits": trained.logits, "present": trained.present}
+    (folder / CLINICAL_FILE).unlink(missing_ok=True)
+    if trained.clinical is not None:
+        held_out |= {"clinical_logits": trained.clinical.logits, "clinical_present": trained.clinical.present}
+        save_file(trained.clinical.head.state_dict(), folder / CLINICAL_FILE)
+    save_file(held_out, folder / f"{HELD_OUT}.safetensors")
     (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
@@ -116,7 +170,14 @@ def load_fusion(folder: Path) -> TrainedFusion:
         network = make_fusion(description.kind, description.channels, len(load_joint(description.joint).findings))
         network.load_state_dict(load_file(folder / "head.safetensors"))
         held_out = load_file(folder / f"{HELD_OUT}.safetensors")
-        return TrainedFusion(description, network.eval().requires_grad_(False), held_out["logits"], held_out["present"])
+        clinical = None
+        if description.clinical is not None and isinstance(network, FeatureFusion):
+            head = ClinicalFusionHead(network.width, held_out["present"].shape[1])
+            head.load_state_dict(load_file(folder / CLINICAL_FILE))
+            head = head.eval().requires_grad_(False)
+            clinical = TrainedClinical(head, held_out["clinical_logits"], held_out["clinical_present"])
+        network = network.eval().requires_grad_(False)
+        return TrainedFusion(description, network, held_out["logits"], held_out["present"], clinical)
     except (OSError, ValidationError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise OrthoDiffusionError(
             ErrorKind.CHECKPOINT_INVALID,

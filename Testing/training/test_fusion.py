@@ -9,102 +9,32 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_dataset import write_dataset
 from torch.nn import functional
+from trained_planes import CARD, FINDINGS, TrainedPlanes, ran
 
-from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.manifest import FindingCalibration
 from OrthoDiffusionLib.bundles.opening import open_bundle
-from OrthoDiffusionLib.datasets.cache import prepare_manifest
-from OrthoDiffusionLib.datasets.manifest import DatasetManifest, read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
-from OrthoDiffusionLib.inference.result import Result
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.inference.watch import Unwatched
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, make_fusion
-from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exported_fusion import calibrations
-from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
-from OrthoDiffusionLib.training.fusion_data import HELD_OUT, FusionData, FusionStudy, fusion_data
+from OrthoDiffusionLib.training.exporting import export_bundle
+from OrthoDiffusionLib.training.fusion_data import FusionData, FusionStudy, fusion_data
 from OrthoDiffusionLib.training.fusion_training import train_fusion
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
-from OrthoDiffusionLib.training.pooled_features import save_pooled
-from OrthoDiffusionLib.training.settings import DiagnosisSettings, FusionSettings
-from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fusion
-from OrthoDiffusionLib.training.trained_plane import (
-    PlaneDescription,
-    TrainedPlane,
-    empty_networks,
-    load_plane,
-    save_plane,
-)
+from OrthoDiffusionLib.training.settings import FusionSettings
 
 FEATURES = ("concatenate", "project_concatenate", "project_add", "cross_attention")
 KINDS = ("gate", "gate_stacking", *FEATURES)
-FINDINGS = [finding.key for finding in load_joint("knee").findings]
 LEARNING = FusionSettings(epochs=30, patience=4, learning_rate=1e-2, batch=50)
-CARD = BundleCard(
-    name="tiny", version="0.0.1", title="Tiny", license="MIT", license_text="MIT", authors="nobody", copyright="nobody",
-    data="Bright balls.", studies=8, synthetic=True, known_limits=("Knows nothing but balls.",),
-)  # fmt: skip
-
-
-class Trained:
-    """Three planes' diagnosis heads on tiny studies, the first of which lacks its coronal series."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        whole = read_manifest(write_dataset(folder, tuple(Plane)))
-        first = whole.studies[0].model_copy(update={"series": whole.studies[0].series[:2]})
-        self.manifest: DatasetManifest = whole.model_copy(update={"studies": (first, *whole.studies[1:])})
-        prepared = prepare_manifest(self.manifest, folder / "cache", 40)
-        self.planes = {}
-        for plane in Plane:
-            torch.manual_seed(plane.pose_id)
-            described = PlaneDescription(
-                joint="knee", plane=plane, base_channels=32, channel_multipliers=(1, 1, 1, 1), block="mid_0",
-                timestep=50, window_size=32, history=("Not trained.",),
-            )  # fmt: skip
-            start = TrainedPlane(described, empty_networks(described, segmentation=False, diagnosis=False).eval())
-            settings = DiagnosisSettings(
-                folds=3, epochs=4, views=1, learning_rate=5e-3,
-                pooling="global_local" if plane is Plane.AXIAL else "self_attention",
-            )  # fmt: skip
-            trained, held_out, pooled = train_diagnosis(start, prepared, settings, lambda *_: None)
-            self.planes[plane] = folder / plane.value
-            save_pooled(self.planes[plane], pooled)
-            save_plane(self.planes[plane], trained, {HELD_OUT: held_out})
-
-    def studies(self) -> list[FusionStudy]:
-        return [FusionStudy.of_entry(entry, FINDINGS) for entry in self.manifest.studies]
-
-    def fusion(self, kind: str) -> Path:
-        settings = FusionSettings(epochs=3, batch=4)
-        data = fusion_data(kind, self.planes, self.studies())
-        training = train_fusion(kind, data, settings, lambda *_: None)
-        planes = {plane: load_plane(folder) for plane, folder in self.planes.items()}
-        save_fusion(self.folder / kind, described_fusion(kind, training, data, planes, settings.plane_dropout))
-        return self.folder / kind
-
-    def image(self, plane: Plane) -> Path:
-        return self.folder / f"7-{plane.value}-image.nii.gz"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return Trained(tmp_path_factory.mktemp("fusion"))
-
-
-def ran(trained: Trained, bundle: Path, planes: tuple[Plane, ...], output: Path) -> Result:
-    series = {plane: trained.image(plane) for plane in planes}
-    Engine().run(StudyRequest(output, series=series, bundle=str(bundle), segment=False, device="cpu"), Unwatched())
-    return read_result(output)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_goes_from_training_to_a_run(trained: Trained, tmp_path: Path, kind: str) -> None:
+def test_each_kind_goes_from_training_to_a_run(trained: TrainedPlanes, tmp_path: Path, kind: str) -> None:
     bundle = export_bundle(tmp_path / "bundle", trained.planes, CARD, trained.fusion(kind))
     fusion = bundle.manifest.fusion
     assert fusion.kind == kind
@@ -130,7 +60,7 @@ def test_each_kind_goes_from_training_to_a_run(trained: Trained, tmp_path: Path,
     assert ("weight_axial" in columns) == (kind not in FEATURES)
 
 
-def test_a_fusion_of_other_networks_is_refused(trained: Trained, tmp_path: Path) -> None:
+def test_a_fusion_of_other_networks_is_refused(trained: TrainedPlanes, tmp_path: Path) -> None:
     fusion = trained.fusion("project_add")
     two = {plane: folder for plane, folder in trained.planes.items() if plane is not Plane.CORONAL}
     with pytest.raises(OrthoDiffusionError, match="trained on other networks"):
@@ -144,7 +74,7 @@ def test_a_fusion_of_other_networks_is_refused(trained: Trained, tmp_path: Path)
         fusion_data("concatenate", trained.planes, moved)
 
 
-def test_what_a_study_lacks_and_who_saw_it_is_known(trained: Trained) -> None:
+def test_what_a_study_lacks_and_who_saw_it_is_known(trained: TrainedPlanes) -> None:
     data = fusion_data("concatenate", trained.planes, trained.studies())
     assert data.assessed.tolist() == [[True, True, False], *[[True] * 3] * 7]
     assert torch.all(data.values[:, 0, 2] == 0)
@@ -252,7 +182,7 @@ def test_a_missing_plane_adds_nothing_whatever_stands_in_its_place(kind: str) ->
     ],
 )
 def test_a_tampered_fusion_is_refused(
-    trained: Trained, tmp_path: Path, change: dict[str, str], kind: ErrorKind, sentence: str
+    trained: TrainedPlanes, tmp_path: Path, change: dict[str, str], kind: ErrorKind, sentence: str
 ) -> None:
     export_bundle(tmp_path / "bundle", trained.planes, CARD, trained.fusion("concatenate"))
     path = tmp_path / "bundle" / "configs" / "metadata.json"
