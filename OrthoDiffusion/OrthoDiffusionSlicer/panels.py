@@ -79,10 +79,9 @@ def _cell(text: str) -> Any:
 def _plane_text(record: Mapping[str, Any]) -> str:
     lines = [_("{key}: called present from {threshold:.2f}").format(key=record["key"], threshold=record["threshold"])]
     for plane, probability in record["plane_probabilities"].items():
-        weight = record["plane_weights"][plane]
-        lines.append(
-            _("{plane} alone: {probability:.2f} (weight {weight:.2f})").format(
-                plane=plane, probability=probability, weight=weight
-            )
-        )
+        said = _("{plane} alone: {probability:.2f}").format(plane=plane, probability=probability)
+        # A fusion of the planes' features gives no plane a weight of its own.
+        if (weight := record["plane_weights"].get(plane)) is not None:
+            said += " " + _("(weight {weight:.2f})").format(weight=weight)
+        lines.append(said)
     return "\n".join(lines)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from OrthoDiffusionLib.anatomy import Finding, Plane, Structure
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.bundles.monai_format import (
     NetworkDataFormat,
     features_output,
@@ -23,6 +24,15 @@ WEIGHTS_SUFFIX = ".safetensors"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+
+Pooling = Literal["self_attention", "global_local"]
+"""How a plane's feature map becomes one vector: the kinds of `networks.pooling`."""
+
+FusionKind = Literal[
+    "mean", "gate", "gate_stacking", "concatenate", "project_concatenate", "project_add", "cross_attention"
+]
+"""How the planes become one answer: their logits' mean, or a kind of `networks.plane_fusion`."""
 
 
 class _Part(BaseModel):
@@ -49,6 +59,7 @@ class PlaneRecipe(_Part):
         segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
         skips: whether that decoder also sees the encoder's finer levels; the published one does not.
         diagnosis: weights file of the pooling and the per-plane logits, or None.
+        pooling: the pooling's kind; bundles from before there was a choice have `self_attention`.
         encoder_training: how the encoder came to be, one sentence.
     """
 
@@ -58,13 +69,8 @@ class PlaneRecipe(_Part):
     segmentation: str | None = None
     skips: bool = False
     diagnosis: str | None = None
+    pooling: Pooling = "self_attention"
     encoder_training: str
-
-
-class Fusion(_Part):
-    """How the planes' logits become one: the MPAE gate's weights file, or None for their plain mean."""
-
-    gate: str | None = None
 
 
 class FindingCalibration(_Part):
@@ -72,6 +78,71 @@ class FindingCalibration(_Part):
 
     temperature: float = Field(gt=0.0)
     threshold: Probability
+
+
+class ClinicalPart(_Part):
+    """How clinical data take part, where a run gets some.
+
+    Attributes:
+        head: weights file of the clinical head, which mixes the fusion's logits with its own.
+        centre: means of age (years), height (cm) and weight (kg) over the training studies.
+        spread: their standard deviations.
+        seen: names of the values that the head learnt from: no codes for a number, the codes that occurred for sex,
+            patient type and event. Anything else is unknown to it.
+        codes: what the numbers of sex, patient type and event mean.
+        calibration: of the mixed logits, each finding once.
+        training: how the head came to be, one sentence.
+    """
+
+    head: str
+    centre: tuple[float, float, float]
+    spread: tuple[Positive, Positive, Positive]
+    seen: dict[Literal["age", "height", "weight", "sex", "patient_type", "event"], tuple[int, ...]]
+    codes: str = Field(min_length=1)
+    calibration: dict[str, FindingCalibration]
+    training: str
+
+    def read(self, record: ClinicalRecord) -> ClinicalRecord | None:
+        """What the head can read of a record; None for nothing."""
+        kept = {name: getattr(record, name) for name in record.known() if name in self.seen}
+        kept = {name: value for name, value in kept.items() if not self.seen[name] or value in self.seen[name]}
+        return ClinicalRecord(**kept) if kept else None
+
+
+class Fusion(_Part):
+    """How the planes become one answer.
+
+    Attributes:
+        kind: of the fusion; bundles from before there was a choice name a gate, or none for the mean.
+        gate: weights file of the MPAE gate, for the kind `gate` alone.
+        head: weights file of the fusion, for the kinds after `gate`; those after `gate_stacking` read the pooled
+            features of all planes that diagnose, the others their logits.
+        training: how the head came to be, one sentence.
+        clinical: of a fusion of features, how clinical data take part; None where they do not.
+    """
+
+    kind: FusionKind
+    gate: str | None = None
+    head: str | None = None
+    training: str = ""
+    clinical: ClinicalPart | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_kind(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "kind" not in content:
+            return {**content, "kind": "mean" if content.get("gate") is None else "gate"}
+        return content
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Fusion:
+        if (self.gate is not None) != (self.kind == "gate"):
+            raise ValueError("a gate's weights file belongs to the kind `gate`")
+        if (self.head is not None) != (self.kind not in ("mean", "gate")):
+            raise ValueError(f"the kind {self.kind} {'needs no' if self.head else 'needs a'} head")
+        if self.clinical is not None and self.kind in ("mean", "gate", "gate_stacking"):
+            raise ValueError("clinical data need a fusion of features")
+        return self
 
 
 class TrainingData(_Part):
@@ -121,7 +192,7 @@ class BundleManifest(_Part):
     findings: tuple[Finding, ...]
     network: NetworkSize
     planes: dict[Plane, PlaneRecipe] = Field(min_length=1)
-    fusion: Fusion = Fusion()
+    fusion: Fusion = Fusion(kind="mean")
     calibration: dict[str, FindingCalibration] = {}
     training_data: TrainingData
     lineage: Lineage
@@ -147,13 +218,17 @@ class BundleManifest(_Part):
             if name not in self.files:
                 raise ValueError(f"the weights file {name!r} has no hash in `files`")
         keys = {finding.key for finding in self.findings}
-        if self.calibration and set(self.calibration) != keys:
+        clinical = self.fusion.clinical
+        if (self.calibration and set(self.calibration) != keys) or (clinical and set(clinical.calibration) != keys):
             raise ValueError("calibration must name each finding once")
+        if self.fusion.head is not None and not any(self.diagnoses(plane) for plane in self.planes):
+            raise ValueError("a fusion needs planes that diagnose")
         return self
 
     def weight_files(self) -> tuple[str, ...]:
         """Every weights file that the manifest refers to, once each, in a fixed order."""
-        names: list[str | None] = [self.fusion.gate]
+        clinical = self.fusion.clinical
+        names: list[str | None] = [self.fusion.gate, self.fusion.head, clinical.head if clinical else None]
         for plane in Plane:
             recipe = self.planes.get(plane)
             if recipe is not None:

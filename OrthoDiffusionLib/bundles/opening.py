@@ -6,10 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, WEIGHTS_SUFFIX, BundleManifest
+from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, WEIGHTS_SUFFIX, BundleManifest, FusionKind, Pooling
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -51,10 +52,10 @@ def open_bundle(folder: Path) -> Bundle:
     """Verify a bundle.
 
     Raises:
-        OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version;
-            BUNDLE_INVALID for one that does not validate; BUNDLE_UNSAFE for a pickle, a link, a file that the
-            manifest does not list, or one of a kind that has no place in a bundle; BUNDLE_WRONG_HASH for a file that
-            is not the one listed.
+        OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version, or one that
+            names a pooling or a fusion that this program does not know; BUNDLE_INVALID for one that does not
+            validate; BUNDLE_UNSAFE for a pickle, a link, a file that the manifest does not list, or one of a kind that
+            has no place in a bundle; BUNDLE_WRONG_HASH for a file that is not the one listed.
     """
     manifest_path = folder / MANIFEST_FILE
     if not manifest_path.is_file():
@@ -119,11 +120,28 @@ def _read_manifest(content: bytes) -> BundleManifest:
             f"The bundle's manifest has the schema version {version!r}; this program knows {SCHEMA_VERSION}.",
             "Update OrthoDiffusion, or choose another bundle.",
         )
+    _refuse_unknown_kinds(raw)
     try:
         return BundleManifest.model_validate(raw)
     except ValidationError as error:
         invalid.detail = str(error)
         raise invalid from error
+
+
+def _refuse_unknown_kinds(raw: dict[str, Any]) -> None:
+    """A kind of network that a newer version may have brought is no damage, and is said by its name."""
+    planes = raw.get("planes")
+    recipes = planes.values() if isinstance(planes, dict) else ()
+    named = [("fusion of the planes", raw.get("fusion"), "kind", get_args(FusionKind))]
+    named += [("pooling", recipe, "pooling", get_args(Pooling)) for recipe in recipes]
+    for what, part, key, known in named:
+        kind = part.get(key) if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind not in known:
+            raise OrthoDiffusionError(
+                ErrorKind.BUNDLE_UNKNOWN_SCHEMA,
+                f"The bundle has a {what} that this program does not know, {kind[:40]!r}.",
+                "Update OrthoDiffusion, or choose another bundle.",
+            )
 
 
 def _refuse_strangers(folder: Path, manifest: BundleManifest) -> None:

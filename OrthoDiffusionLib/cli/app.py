@@ -8,7 +8,7 @@ import os
 import typer
 
 from OrthoDiffusionLib import __version__
-from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, pretrain, probe, run, train, worker
+from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, pretrain, probe, run, train, train_fusion, worker
 from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(probe.probe)
 app.command("train-segmentation")(train.train_segmentation)
 app.command("train-diagnosis")(train.train_diagnosis)
+app.command("train-fusion")(train_fusion.train_fusion)
 app.command("evaluate")(evaluate.evaluate)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)

@@ -57,6 +57,9 @@ def show(
             out.print(
                 f"{plane.value}: {recipe.block} at timestep {recipe.timestep}; {', '.join(does) or 'features only'}"
             )
+        out.print(f"Planes fused by: {manifest.fusion.kind}. {manifest.fusion.training}".rstrip(), soft_wrap=True)
+        if manifest.fusion.clinical is not None:
+            out.print(f"Reads clinical data: {manifest.fusion.clinical.codes}", soft_wrap=True, markup=False)
         out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True, markup=False)
 
 
@@ -87,8 +90,12 @@ def export_command(
     sagittal: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
     coronal: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
     axial: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
+    fusion: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Output folder of train-fusion; without it the planes are averaged, or weighed by a gate."),
+    ] = None,
 ) -> None:
-    """Make a bundle of trained networks, with a gate and calibration on held-out studies, lineage and a data card."""
+    """Make a bundle of trained networks, with a fusion and calibration on held-out studies, lineage and a data card."""
     with reported():
         from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
         from OrthoDiffusionLib.training.settings import load_settings
@@ -99,7 +106,7 @@ def export_command(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A bundle needs a plane.", "Give --sagittal, --coronal or --axial."
             )
-        made = export_bundle(output, planes, load_settings(BundleCard, str(card)))
+        made = export_bundle(output, planes, load_settings(BundleCard, str(card)), fusion)
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
 

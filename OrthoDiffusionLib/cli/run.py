@@ -11,6 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.cli.clinical_options import (
+    Age,
+    ClinicalFile,
+    Event,
+    Height,
+    PatientType,
+    Sex,
+    Weight,
+    clinical_record,
+)
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.result import Result
@@ -38,6 +48,13 @@ def run(
     diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Write findings.")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the noise; the same seed gives the same numbers.")] = 0,
+    clinical: ClinicalFile = None,
+    age: Age = None,
+    height: Height = None,
+    weight: Weight = None,
+    sex: Sex = None,
+    patient_type: PatientType = None,
+    event: Event = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -73,6 +90,9 @@ def run(
             diagnose=diagnose,
             device=device,
             seed=seed,
+            clinical=clinical_record(
+                clinical, age=age, height=height, weight=weight, sex=sex, patient_type=patient_type, event=event
+            ),
         )
         _run(params, show_progress=not (as_json or quiet))
         result = read_result(output)
@@ -106,6 +126,8 @@ def _show(result: Result, output: Path) -> None:
         out.print(table)
     if any(record.volumes_ml for record in result.series):
         out.print(_volumes(result))
+    if result.clinical:
+        out.print(f"Clinical data that took part: {', '.join(result.clinical).replace('_', ' ')}.", soft_wrap=True)
     for warning in result.warnings:
         out.print(f"[yellow]Note:[/] {escape(warning)}", soft_wrap=True)
     out.print(f"[bold]{escape(result.notice)}[/]", soft_wrap=True)

@@ -79,7 +79,8 @@ def train_diagnosis(
     """
     with reported():
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
-        from OrthoDiffusionLib.training.exporting import HELD_OUT
+        from OrthoDiffusionLib.training.fusion_data import HELD_OUT
+        from OrthoDiffusionLib.training.pooled_features import save_pooled
         from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
         from OrthoDiffusionLib.training.starting_points import starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
@@ -89,13 +90,14 @@ def train_diagnosis(
         studies = prepared_studies(dataset, phantoms, cache or output / "cache", begun.description.window_size * 5 // 4)
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
-            trained, held_out = train(
+            trained, held_out, pooled = train(
                 begun,
                 studies,
                 settings,
                 lambda what, share: bar.update(task, completed=share, description=what),
                 training_device(),
             )
+        save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})
         out.print(trained.description.history[-1], soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)

@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, DatasetManifest, StudyEntry
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
+from OrthoDiffusionLib.datasets.manifest import DatasetManifest, StudyEntry
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
 
 FORMAT = 2

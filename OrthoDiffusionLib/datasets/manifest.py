@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
@@ -29,26 +30,6 @@ class SeriesEntry(_Strict):
     plane: Plane
     image: str
     labels: str | None = None
-
-
-class ClinicalRecord(_Strict):
-    """What is known of the person besides the images; None where unknown.
-
-    Attributes:
-        age: years.
-        height: cm.
-        weight: kg.
-        sex: 0 or 1, as the dataset codes it.
-        patient_type: 0 or 1, as the dataset codes it.
-        event: 0 to 19, as the dataset codes it; 0 for none or unknown.
-    """
-
-    age: float | None = Field(default=None, ge=0, le=120)
-    height: float | None = Field(default=None, ge=30, le=250)
-    weight: float | None = Field(default=None, ge=2, le=400)
-    sex: Literal[0, 1] | None = None
-    patient_type: Literal[0, 1] | None = None
-    event: int = Field(default=0, ge=0, le=19)
 
 
 class StudyEntry(_Strict):
@@ -94,8 +75,12 @@ def read_manifest(path: Path) -> DatasetManifest:
         ) from error
     try:
         manifest = DatasetManifest.model_validate(_parsed(text, path.suffix))
-    except (ValidationError, ValueError) as error:
-        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from error
+    except ValidationError as error:
+        # Where and why, but no values: some say something of a person.
+        where = "; ".join(".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
+        raise _bad(f"The dataset manifest {path.name} is not valid.", where) from None
+    except ValueError as error:
+        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from None
     _check(manifest)
     studies = tuple(
         study.model_copy(update={"series": tuple(_located(entry, path.parent) for entry in study.series)})
@@ -111,7 +96,9 @@ def _parsed(text: str, suffix: str) -> Any:
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ValueError(str(error)) from error
+            mark = getattr(error, "problem_mark", None)
+            # The error's own text shows the lines around, with whatever they say of a person.
+            raise ValueError(f"line {mark.line + 1} is no YAML" if mark else "no YAML") from None
     return json.loads(text)
 
 

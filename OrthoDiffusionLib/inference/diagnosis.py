@@ -8,26 +8,30 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.manifest import BundleManifest, FindingCalibration
+from OrthoDiffusionLib.inference.fusing import FusedAnswer, PlaneAnswer
 from OrthoDiffusionLib.inference.result import FindingRecord
 
 UNCALIBRATED = FindingCalibration(temperature=1.0, threshold=0.5)
 
 
 def finding_records(
-    manifest: BundleManifest, logits: Mapping[Plane, torch.Tensor], weights: Mapping[Plane, torch.Tensor]
+    manifest: BundleManifest,
+    answers: Mapping[Plane, PlaneAnswer],
+    fused: FusedAnswer,
+    calibrations: Mapping[str, FindingCalibration],
 ) -> tuple[FindingRecord, ...]:
     """The findings' records, in the bundle's order.
 
     Args:
-        manifest: names the findings and calibrates them.
-        logits: one tensor (findings,) for each plane that was assessed.
-        weights: how much each of these planes counts, (findings,); they sum to one over the planes.
+        manifest: names the findings.
+        answers: of each plane that was assessed.
+        fused: what they say together.
+        calibrations: of the fused logits, by finding.
     """
     records = []
     for index, finding in enumerate(manifest.findings):
-        calibration = manifest.calibration.get(finding.key, UNCALIBRATED)
-        fused = sum(float(weights[plane][index]) * float(logits[plane][index]) for plane in logits)
-        probability = _probability(fused, calibration)
+        calibration = calibrations.get(finding.key, UNCALIBRATED)
+        probability = _probability(fused.logits[index], calibration)
         records.append(
             FindingRecord(
                 key=finding.key,
@@ -36,9 +40,11 @@ def finding_records(
                 threshold=calibration.threshold,
                 present=probability >= calibration.threshold,
                 plane_probabilities={
-                    plane: _probability(float(logits[plane][index]), calibration) for plane in Plane if plane in logits
+                    plane: _probability(float(answers[plane].logits[index]), calibration)
+                    for plane in Plane
+                    if plane in answers
                 },
-                plane_weights={plane: float(weights[plane][index]) for plane in Plane if plane in weights},
+                plane_weights={plane: float(fused.weights[plane][index]) for plane in Plane if plane in fused.weights},
             )
         )
     return tuple(records)

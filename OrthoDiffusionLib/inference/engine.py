@@ -16,12 +16,13 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.clinical_reading import clinical_reading
 from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
-from OrthoDiffusionLib.inference.plane_pass import plane_logits, plane_scores
+from OrthoDiffusionLib.inference.plane_pass import plane_answer, plane_scores
 from OrthoDiffusionLib.inference.provenance import provenance
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
@@ -53,6 +54,7 @@ class PlaneLabels:
 @dataclass
 class _Findings:
     records: tuple[FindingRecord, ...] = ()
+    clinical: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
 
@@ -174,6 +176,7 @@ class Engine:
                 segmentation=segmentation_name,
                 structures=manifest.structures,
                 findings=findings.records,
+                clinical=findings.clinical,
                 warnings=(*study.warnings, *findings.warnings),
                 notice=manifest.intended_use,
                 provenance=provenance(model, request.seed, clock.started, clock.seconds),
@@ -255,11 +258,20 @@ def _diagnose(model: LoadedModel, study: Study, request: StudyRequest, watch: Wa
             "This bundle cannot diagnose from any of the planes given.",
             "Choose a bundle with a diagnosis head, or leave diagnosis out.",
         )
-    logits = {}
+    answers = {}
     for index, plane in enumerate(planes):
         watch.progress("diagnose", 0.6 + 0.1 * index / len(planes), f"Diagnosing from the {plane.value} plane")
-        logits[plane] = plane_logits(model.planes[plane], study.series[plane].stack, request.seed)
-    findings = _Findings(finding_records(model.bundle.manifest, logits, model.plane_weights(logits)))
+        answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed)
+    manifest = model.bundle.manifest
+    part = manifest.fusion.clinical
+    clinical, warning = clinical_reading(part, request.clinical)
+    calibrations = manifest.calibration if part is None or clinical is None else part.calibration
+    fused = model.fusion.fuse(answers, clinical)
+    findings = _Findings(
+        finding_records(manifest, answers, fused, calibrations),
+        clinical.known() if clinical is not None else (),
+        [] if warning is None else [warning],
+    )
     if missing := study.not_assessed:
         findings.warnings.append(f"Not assessed by: {', '.join(plane.value for plane in missing)}.")
     return findings

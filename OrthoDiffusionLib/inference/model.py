@@ -14,9 +14,11 @@ from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.fusing import ClinicalFusion, PlaneFusion
+from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
-from OrthoDiffusionLib.networks.fusion import PlaneGate
+from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedPlanes, make_fusion
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 
 
@@ -43,29 +45,12 @@ class PlaneModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A bundle, and its networks on a device."""
+    """A bundle, and its networks: those of the planes on a device, the fusion on the CPU."""
 
     bundle: Bundle
     device: torch.device
     planes: Mapping[Plane, PlaneModel]
-    gate: PlaneGate | None
-
-    def plane_weights(self, logits: Mapping[Plane, torch.Tensor]) -> dict[Plane, torch.Tensor]:
-        """How much each assessed plane counts for each finding: by the bundle's gate, or alike where it has none.
-
-        Args:
-            logits: (findings,) for each plane that was assessed; at least one.
-
-        Returns:
-            (findings,) for each of these planes; they sum to one over the planes.
-        """
-        if self.gate is None:
-            return {plane: torch.full_like(value, 1 / len(logits)) for plane, value in logits.items()}
-        some = next(iter(logits.values()))
-        stacked = torch.stack([logits.get(plane, torch.zeros_like(some)) for plane in Plane])
-        present = torch.tensor([plane in logits for plane in Plane])
-        weights = self.gate(stacked[None], present)[0]
-        return {plane: weights[plane.pose_id] for plane in logits}
+    fusion: PlaneFusion
 
     @contextmanager
     def watched(self, check: Callable[[], None]) -> Iterator[None]:
@@ -108,6 +93,7 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
             classes=len(manifest.structures) + 1 if recipe.segmentation else 0,
             findings=len(manifest.findings) if recipe.diagnosis else 0,
             skips=recipe.skips,
+            pooling=recipe.pooling,
         )
         encoder = read_weights(bundle, recipe.encoder)
         _fill(networks.encoder, _encoder_only(encoder), recipe.encoder)
@@ -118,11 +104,31 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
         planes[plane] = PlaneModel(
             plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
         )
-    gate = None
-    if manifest.fusion.gate is not None:
-        gate = PlaneGate().eval().requires_grad_(False)
-        _fill(gate, read_weights(bundle, manifest.fusion.gate), manifest.fusion.gate)
-    return LoadedModel(bundle, device, planes, gate)
+    network = _fusion_network(bundle, config)
+    return LoadedModel(bundle, device, planes, PlaneFusion(network, _clinical_fusion(bundle, network)))
+
+
+def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
+    fusion = bundle.manifest.fusion
+    name = fusion.gate or fusion.head
+    if name is None:
+        return None
+    # Both poolings join two vectors of the feature map's width.
+    network = make_fusion(fusion.kind, 2 * config.middle_channels, len(bundle.manifest.findings))
+    # A gate's file has the gate's tensors alone, as in bundles from before there were other kinds.
+    part = network.gate if isinstance(network, GatedPlanes) else network
+    _fill(part, read_weights(bundle, name), name)
+    return network.eval().requires_grad_(False)
+
+
+def _clinical_fusion(bundle: Bundle, network: FusionNetwork | None) -> ClinicalFusion | None:
+    part = bundle.manifest.fusion.clinical
+    if part is None or not isinstance(network, FeatureFusion):
+        return None
+    head = ClinicalFusionHead(network.width, len(bundle.manifest.findings))
+    _fill(head, read_weights(bundle, part.head), part.head)
+    head = head.eval().requires_grad_(False)
+    return ClinicalFusion(head, torch.tensor(part.centre), torch.tensor(part.spread))
 
 
 def _encoder_only(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

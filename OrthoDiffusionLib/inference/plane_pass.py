@@ -8,6 +8,7 @@ import torch
 
 from OrthoDiffusionLib.diffusion.noise import noise_for
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.inference.fusing import PlaneAnswer
 from OrthoDiffusionLib.inference.grids import ScoreVolume, network_grid_affine
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.segmentation import blend_windows
@@ -50,11 +51,11 @@ def plane_scores(model: PlaneModel, volume: Volume, seed: int, tell: Callable[[f
     return ScoreVolume(scores, network_grid_affine(stack.affine, stack.array.shape, model.window_size))
 
 
-def plane_logits(model: PlaneModel, volume: Volume, seed: int) -> torch.Tensor:
-    """Logits (findings,) from the published centre window of a stack, on the CPU."""
+def plane_answer(model: PlaneModel, volume: Volume, seed: int) -> PlaneAnswer:
+    """Logits and pooled features from the published centre window of a stack, on the CPU."""
     assert model.networks.diagnosis is not None
     stack = to_network_axes(volume, model.plane)
     start = centre_window(stack.array.shape[2], model.window_slices)
     features = model.networks.features(*noised_window(model, stack, start, seed))
-    logits: torch.Tensor = model.networks.diagnosis(features)[0]
-    return logits.float().cpu()
+    logits, pooled = model.networks.diagnosis.logits_and_pooled(features)
+    return PlaneAnswer(logits[0].float().cpu(), pooled[0].float().cpu())

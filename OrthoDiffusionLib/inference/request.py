@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class StudyRequest:
         diagnose: write findings.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of the noise in the feature extraction.
+        clinical: what is known of the person besides the images; None for nothing.
     """
 
     output: Path
@@ -32,3 +34,4 @@ class StudyRequest:
     diagnose: bool = True
     device: str = "auto"
     seed: int = 0
+    clinical: ClinicalRecord | None = field(default=None, repr=False)

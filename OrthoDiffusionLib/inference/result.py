@@ -56,7 +56,8 @@ class FindingRecord(_Part):
         threshold: the probability from which the bundle calls it present.
         present: probability >= threshold.
         plane_probabilities: what each plane alone says, 0 to 1.
-        plane_weights: how much each plane counts for this finding; they sum to one.
+        plane_weights: how much each plane counts for this finding; they sum to one. Empty where the bundle fuses the
+            planes' features, for then no plane has a weight of its own.
     """
 
     key: str
@@ -105,6 +106,8 @@ class Result(_Part):
         segmentation: file of the `.seg.nrrd`, or None.
         structures: what the labels mean.
         findings: in the bundle's order; empty where nothing was diagnosed.
+        clinical: names of the clinical values that took part in the findings, never the values; empty where the
+            images alone did.
         warnings: sentences for the person.
         notice: what must be shown wherever the result is.
         provenance: how the result came about.
@@ -118,6 +121,7 @@ class Result(_Part):
     segmentation: str | None = None
     structures: tuple[Structure, ...]
     findings: tuple[FindingRecord, ...] = ()
+    clinical: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     notice: str
     provenance: Provenance

@@ -96,16 +96,17 @@ def _output_error(error: OSError) -> OrthoDiffusionError:
 
 
 def write_findings_table(path: Path, findings: Sequence[FindingRecord]) -> None:
-    """Write the findings as tab-separated values: probabilities and plane weights with four decimals."""
+    """Write the findings as tab-separated values: probabilities, and plane weights where there are."""
     planes = sorted({plane for record in findings for plane in record.plane_probabilities}, key=lambda p: p.pose_id)
     columns = ["finding", "name", "probability", "threshold", "present"]
-    columns += [f"probability_{plane.value}" for plane in planes] + [f"weight_{plane.value}" for plane in planes]
+    weighed = [plane for plane in planes if all(plane in record.plane_weights for record in findings)]
+    columns += [f"probability_{plane.value}" for plane in planes] + [f"weight_{plane.value}" for plane in weighed]
     lines = ["\t".join(columns)]
     for record in findings:
         cells = [record.key, record.name, f"{record.probability:.4f}", f"{record.threshold:.4f}"]
         cells.append("yes" if record.present else "no")
         cells += [f"{record.plane_probabilities[plane]:.4f}" for plane in planes]
-        cells += [f"{record.plane_weights[plane]:.4f}" for plane in planes]
+        cells += [f"{record.plane_weights[plane]:.4f}" for plane in weighed]
         lines.append("\t".join(cells))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

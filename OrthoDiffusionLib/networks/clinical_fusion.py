@@ -6,8 +6,36 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 NUMERIC, ONE_HOT, EVENTS, EVENT_CHANNELS, HIDDEN = 3, 3, 20, 8, 64
+
+
+class ClinicalInputs(NamedTuple):
+    """What `ClinicalFusionHead` takes beside the features; see there."""
+
+    numeric: torch.Tensor
+    sex: torch.Tensor
+    patient_type: torch.Tensor
+    event: torch.Tensor
+
+
+def clinical_inputs(values: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor) -> ClinicalInputs:
+    """Code clinical data for the head.
+
+    Args:
+        values: age (years), height (cm), weight (kg), sex and patient type (0 or 1), event (0 to 19); NaN where
+            unknown; (batch, 6).
+        centre: means of age, height and weight over the training studies, (3,): what an unknown one is taken for.
+        spread: their standard deviations, (3,).
+    """
+    numeric = torch.nan_to_num((values[:, :NUMERIC] - centre) / spread)
+    codes = torch.nan_to_num(values[:, NUMERIC:], nan=-1).long()
+    sex, patient_type = (
+        functional.one_hot(torch.where(code < 0, ONE_HOT - 1, code), ONE_HOT).to(values.dtype)
+        for code in codes[:, :2].unbind(dim=1)
+    )
+    return ClinicalInputs(numeric, sex, patient_type, codes[:, 2].clamp(min=0))
 
 
 class ClinicalFusionOutput(NamedTuple):

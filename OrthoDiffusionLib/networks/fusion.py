@@ -11,6 +11,13 @@ from torch import nn
 PLANES = 3
 
 
+def _only(present: torch.Tensor | None, planes: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The projected features of the planes, zeros for those that are not there."""
+    if present is None:
+        return planes
+    return [torch.where(present[:, index, None], plane, 0.0) for index, plane in enumerate(planes)]
+
+
 class LinearHead(nn.Module):
     """Features to the findings' logits by one linear layer: of one plane, or of all planes' features concatenated."""
 
@@ -34,9 +41,18 @@ class ProjectionFusion(nn.Module):
         self.proj2 = nn.Linear(channels, channels)
         self.proj3 = nn.Linear(channels, channels)
 
-    def forward(self, first: torch.Tensor, second: torch.Tensor, third: torch.Tensor) -> torch.Tensor:
-        """Map three (batch, channels) to (batch, channels) when adding, else (batch, 3 channels)."""
-        projected = [self.proj1(first), self.proj2(second), self.proj3(third)]
+    def forward(
+        self, first: torch.Tensor, second: torch.Tensor, third: torch.Tensor, present: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map three (batch, channels) to (batch, channels) when adding, else (batch, 3 channels).
+
+        Args:
+            first: of the first plane, and so on.
+            second: likewise.
+            third: likewise.
+            present: bool (batch, 3), False where a plane is missing; None for all, as published.
+        """
+        projected = _only(present, [self.proj1(first), self.proj2(second), self.proj3(third)])
         return torch.stack(projected).sum(dim=0) if self.add else torch.cat(projected, dim=-1)
 
 
@@ -53,9 +69,19 @@ class CrossAttentionFusion(nn.Module):
         self.cross31 = nn.MultiheadAttention(channels, heads, batch_first=True)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, first: torch.Tensor, second: torch.Tensor, third: torch.Tensor) -> torch.Tensor:
-        """Map three (batch, channels) to (batch, 3 channels)."""
-        planes = [self.proj1(first)[:, None], self.proj2(second)[:, None], self.proj3(third)[:, None]]
+    def forward(
+        self, first: torch.Tensor, second: torch.Tensor, third: torch.Tensor, present: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map three (batch, channels) to (batch, 3 channels).
+
+        Args:
+            first: of the first plane, and so on.
+            second: likewise.
+            third: likewise.
+            present: bool (batch, 3), False where a plane is missing; None for all, as published.
+        """
+        projected = _only(present, [self.proj1(first), self.proj2(second), self.proj3(third)])
+        planes = [plane[:, None] for plane in projected]
         attended = []
         for index, attention in enumerate((self.cross12, self.cross23, self.cross31)):
             query, other = planes[index], planes[(index + 1) % PLANES]
@@ -90,17 +116,18 @@ class PlaneGate(nn.Module):
 
         Args:
             logits: (batch, 3, findings).
-            present: bool (3,), False for a plane that was not assessed; at least one is True. Its logits are taken
-                as 0 and its weight is 0; with all present the weights are the published ones.
+            present: bool (3,) or (batch, 3), False for a plane that was not assessed; at least one is True. Its
+                logits are taken as 0 and its weight is 0; with all present the weights are the published ones.
 
         Returns:
             (batch, 3, findings), 0 to 1; they sum to one over the planes.
         """
         if present is not None:
-            logits = torch.where(present[None, :, None], logits, torch.zeros_like(logits))
+            present = present.expand(len(logits), PLANES)
+            logits = torch.where(present[:, :, None], logits, torch.zeros_like(logits))
         scores = self.net(logits.transpose(1, 2))
         if present is not None:
-            scores = scores.masked_fill(~present, -torch.inf)
+            scores = scores.masked_fill(~present[:, None], -torch.inf)
         return torch.softmax(scores, dim=-1).transpose(1, 2)
 
 
@@ -112,7 +139,12 @@ class GatedStackingHead(nn.Module):
         self.gate = PlaneGate()
         self.meta = nn.Sequential(nn.Linear(findings, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, findings))
 
-    def forward(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map the planes' logits (batch, 3, findings) to logits (batch, findings) and weights (batch, 3, findings)."""
-        weights = self.gate(logits)
+    def forward(self, logits: torch.Tensor, present: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map the planes' logits (batch, 3, findings) to logits (batch, findings) and weights (batch, 3, findings).
+
+        `present` is as for `PlaneGate`.
+        """
+        weights = self.gate(logits, present)
+        if present is not None:
+            logits = torch.where(present.expand(len(logits), PLANES)[:, :, None], logits, 0.0)
         return self.meta((weights * logits).sum(dim=1)), weights

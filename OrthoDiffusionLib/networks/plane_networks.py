@@ -8,7 +8,7 @@ from torch import nn
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
 from OrthoDiffusionLib.networks.fusion import LinearHead
-from OrthoDiffusionLib.networks.pooling import SelfAttentionPooling
+from OrthoDiffusionLib.networks.pooling import make_pooling
 from OrthoDiffusionLib.networks.segmentation_decoder import SegmentationDecoder
 from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
 
@@ -16,15 +16,20 @@ from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
 class PlaneDiagnosis(nn.Module):
     """Pooling of the feature map, and one linear layer to the findings' logits."""
 
-    def __init__(self, channels: int, findings: int) -> None:
+    def __init__(self, channels: int, findings: int, pooling: str = "self_attention") -> None:
         super().__init__()
-        self.pooling = SelfAttentionPooling(channels)
+        self.pooling = make_pooling(pooling, channels)
         self.head = LinearHead(2 * channels, findings)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Map (batch, channels, k, i, j) to logits (batch, findings)."""
-        logits: torch.Tensor = self.head(self.pooling(features))
-        return logits
+        return self.logits_and_pooled(features)[0]
+
+    def logits_and_pooled(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map (batch, channels, k, i, j) to logits (batch, findings) and the pooled features (batch, 2 channels)."""
+        pooled: torch.Tensor = self.pooling(features)
+        logits: torch.Tensor = self.head(pooled)
+        return logits, pooled
 
 
 def channels_last(networks: PlaneNetworks) -> PlaneNetworks:
@@ -41,9 +46,19 @@ class PlaneNetworks(nn.Module):
         classes: of the segmentation, background included; 0 for no decoder.
         findings: number of findings; 0 for no diagnosis head.
         skips: whether the decoder also sees the encoder's finer levels, which the published one does not.
+        pooling: of the diagnosis head, `self_attention` or `global_local`.
     """
 
-    def __init__(self, config: UNetConfig, block: str, classes: int, findings: int, *, skips: bool = False) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        block: str,
+        classes: int,
+        findings: int,
+        *,
+        skips: bool = False,
+        pooling: str = "self_attention",
+    ) -> None:
         super().__init__()
         self.block = block
         self.encoder = DenoisingEncoder(config)
@@ -53,7 +68,7 @@ class PlaneNetworks(nn.Module):
             self.segmentation = (
                 SkipSegmentationDecoder(config.widths, classes) if skips else SegmentationDecoder(channels, classes)
             )
-        self.diagnosis = PlaneDiagnosis(channels, findings) if findings else None
+        self.diagnosis = PlaneDiagnosis(channels, findings, pooling) if findings else None
 
     def features(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Feature map of noised windows (batch, 1, k, i, j)."""

@@ -43,3 +43,20 @@ class GlobalLocalPooling(nn.Module):
         tokens = features.flatten(start_dim=2).transpose(1, 2)
         weights = torch.softmax(self.attn(tokens), dim=1)
         return torch.cat([tokens.mean(dim=1), (weights * tokens).sum(dim=1)], dim=-1)
+
+
+def make_pooling(kind: str, channels: int) -> SelfAttentionPooling | GlobalLocalPooling:
+    """An untrained pooling.
+
+    Args:
+        kind: `self_attention`, the published default, or `global_local`.
+        channels: of the feature map; a multiple of 16 for `self_attention`, 8 or more for `global_local`.
+
+    Raises:
+        ValueError: for another kind, or channels that it cannot take.
+    """
+    if kind == "self_attention":
+        return SelfAttentionPooling(channels)
+    if kind == "global_local":
+        return GlobalLocalPooling(channels)
+    raise ValueError(f"there is no pooling {kind!r}")

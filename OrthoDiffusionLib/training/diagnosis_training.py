@@ -1,12 +1,16 @@
 """A diagnosis head of one plane: pooling and a linear layer, on an encoder that is frozen or trained with it.
 
-Each study also gets logits from heads that saw no study of its patient: gate and calibration are fitted on those.
+Each study also gets logits from heads that saw no study of its patient, and pooled features by the networks of every
+fold. Gate or fusion, temperatures and thresholds come from these when a bundle is exported, never from logits of
+studies that were trained on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +23,8 @@ from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.finding_loss import FindingLoss
+from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
@@ -26,8 +32,20 @@ from OrthoDiffusionLib.volumes.windows import centre_window, normalised
 Report = Callable[[str, float], None]
 """Told what is being done, and the share of all work that is done, 0 to 1."""
 
-RAREST = 10.0
-"""Weight at most of a study with a rare finding against one without it."""
+
+class DiagnosisTraining(NamedTuple):
+    """What a training of a diagnosis head leaves.
+
+    Attributes:
+        trained: the networks, on the CPU, trained on all studies.
+        held_out: for each study its logits out of fold and its findings, `logits/<id>` and `present/<id>`, (findings,)
+            each; unknown findings are NaN.
+        pooled: features of each study, for a fusion of the planes.
+    """
+
+    trained: TrainedPlane
+    held_out: dict[str, torch.Tensor]
+    pooled: PooledFeatures
 
 
 def train_diagnosis(
@@ -36,11 +54,12 @@ def train_diagnosis(
     settings: DiagnosisSettings,
     report: Report,
     device: torch.device | str = "cpu",
-) -> tuple[TrainedPlane, dict[str, torch.Tensor]]:
+) -> DiagnosisTraining:
     """Train a head on all studies, after a head for each fold without that fold's patients.
 
     With a frozen encoder its feature maps are computed once; else the encoder is trained anew for every fold. A
-    segmentation decoder of `start` is kept when the encoder is frozen, and dropped when it changes.
+    segmentation decoder of `start` is kept when the encoder is frozen, and dropped when it changes. A patient is in the
+    same fold for every plane that is trained on the same dataset with the same seed and folds.
 
     Args:
         start: networks whose encoder training starts from.
@@ -49,42 +68,50 @@ def train_diagnosis(
         report: told how far it is.
         device: to train on.
 
-    Returns:
-        the networks, on the CPU, and for each study its logits out of fold and its findings, `logits/<id>` and
-        `present/<id>`, (findings,) each.
-
     Raises:
         OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; TRAINING_DIVERGED.
     """
     plane = start.description.plane
     usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
-    patients = [study.patient for study in usable]
-    if len(set(patients)) < settings.folds:
+    patients = {study.patient for study in usable}
+    fold_of: dict[str, int] = {}
+    if len(patients) >= settings.folds:
+        # Of all patients, with or without this plane: a fusion of planes needs the same folds in each.
+        parts = folds([study.patient for study in studies], settings.folds, settings.seed)
+        fold_of = {studies[index].id: number for number, part in enumerate(parts) for index in part}
+    if len({fold_of.get(study.id) for study in usable}) < 2:
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
-            f"{len(set(patients))} patients with findings make no {settings.folds} folds.",
+            f"{len(patients)} patients with findings make no {settings.folds} folds.",
             "Choose fewer folds, or a larger dataset.",
         )
+    start = replace(start, description=start.description.model_copy(update={"pooling": settings.pooling}))
     views = [_views(study, start, settings) for study in usable]
     if settings.encoder_rate == 0:
         views = _features(views, start, report, device)
     present = torch.from_numpy(np.stack([study.present for study in usable]))
+    fold = torch.tensor([fold_of[study.id] for study in usable])
     held_out: dict[str, torch.Tensor] = {}
-    parts = folds(patients, settings.folds, settings.seed)
-    for number, part in enumerate(parts):
-        report(f"fold {number + 1} of {len(parts)}", 0.3 + 0.6 * number / len(parts))
-        rest = [index for index in range(len(usable)) if index not in set(part)]
+    pooled = []
+    for number in range(settings.folds):
+        report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
+        rest = torch.nonzero(fold != number)[:, 0].tolist()
         networks = _fitted(start, [views[index] for index in rest], present[rest], settings, device)
-        for index in part:
-            held_out[f"logits/{usable[index].id}"] = _study_logits(networks, views[index], settings)
+        answers = [_study_answer(networks, stacks, settings) for stacks in views]
+        pooled.append(torch.stack([features for _, features in answers]))
+        for index in torch.nonzero(fold == number)[:, 0].tolist():
+            held_out[f"logits/{usable[index].id}"] = answers[index][0]
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
     networks = _fitted(start, views, present, settings, device)
+    pooled.append(torch.stack([_study_answer(networks, stacks, settings)[1] for stacks in views]))
     trained = TrainedPlane(start.description, networks.to("cpu").eval().requires_grad_(False)).told(
         f"Diagnosis head trained for {settings.epochs} epochs on {len(usable)} studies, the encoder at"
         f" {settings.encoder_rate:g} of its learning rate."
     )
-    return trained, held_out
+    return DiagnosisTraining(
+        trained, held_out, PooledFeatures(tuple(study.id for study in usable), fold, torch.stack(pooled))
+    )
 
 
 def _views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings) -> list[torch.Tensor]:
@@ -142,14 +169,15 @@ def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetw
     return networks
 
 
-def _logits_of(networks: PlaneNetworks, view: torch.Tensor, settings: DiagnosisSettings) -> torch.Tensor:
-    """Logits (batch, findings) of views, or of their feature maps when the encoder is frozen."""
+def _answer(
+    networks: PlaneNetworks, view: torch.Tensor, settings: DiagnosisSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (batch, findings) and pooled features (batch, channels) of views, or of their feature maps when frozen."""
     assert networks.diagnosis is not None
     view = view.to(next(networks.parameters()).device)
     if settings.encoder_rate > 0:
         view = networks.features(view, torch.full((len(view),), settings.timestep, device=view.device))
-    logits: torch.Tensor = networks.diagnosis(view)
-    return logits
+    return networks.diagnosis.logits_and_pooled(view)
 
 
 def _fitted(
@@ -167,10 +195,7 @@ def _fitted(
         groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
     generator = np.random.Generator(np.random.PCG64([settings.seed, 1]))
-    known = torch.isfinite(present)
-    truth = torch.where(known, present, torch.zeros_like(present))
-    positive, negative = (truth * known).sum(0), ((1 - truth) * known).sum(0)
-    weight = (negative / positive.clamp(min=1)).clamp(1, RAREST) if settings.balanced else torch.ones_like(positive)
+    findings = FindingLoss(present, balanced=settings.balanced)
     steps = settings.epochs * math.ceil(len(views) / settings.batch)
     networks.train()
     step = 0
@@ -182,10 +207,7 @@ def _fitted(
             for group in optimiser.param_groups:
                 rate = 0.5 * (1 + math.cos(math.pi * step / steps))
                 group["lr"] = group["share"] * settings.learning_rate * rate
-            losses = functional.binary_cross_entropy_with_logits(
-                _logits_of(networks, drawn, settings), truth[chosen], pos_weight=weight, reduction="none"
-            )
-            loss = (losses * known[chosen]).sum() / known[chosen].sum().clamp(min=1)
+            loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen))
             if not math.isfinite(loss.item()):
                 raise OrthoDiffusionError(
                     ErrorKind.TRAINING_DIVERGED,
@@ -197,8 +219,7 @@ def _fitted(
             optimiser.step()
             step += 1
     with torch.no_grad():
-        # A positive weight w moves every logit up by log w; without it, probabilities follow the frequencies again.
-        networks.diagnosis.head.net.bias.sub_(weight.log())
+        networks.diagnosis.head.net.bias.sub_(findings.shift)
     return networks.eval()
 
 
@@ -207,8 +228,11 @@ def _drawn(stacks: Sequence[torch.Tensor], generator: np.random.Generator) -> to
     return stack[int(generator.integers(len(stack)))]
 
 
-def _study_logits(networks: PlaneNetworks, stacks: Sequence[torch.Tensor], settings: DiagnosisSettings) -> torch.Tensor:
-    """Logits (findings,) of a study: the mean over its series' centre windows."""
+def _study_answer(
+    networks: PlaneNetworks, stacks: Sequence[torch.Tensor], settings: DiagnosisSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (findings,) and pooled features (channels,) of a study: the mean over its series' centre windows."""
     with torch.inference_mode():
-        rows = [_logits_of(networks, stack[:1], settings)[0] for stack in stacks]
-        return torch.stack(rows).mean(dim=0).cpu().clone()
+        rows = [_answer(networks, stack[:1], settings) for stack in stacks]
+        logits, pooled = (torch.cat(values).mean(dim=0).cpu() for values in zip(*rows, strict=True))
+        return logits.clone(), pooled.clone()

@@ -1,4 +1,4 @@
-"""From planes' trained networks to a bundle: gate and calibration on held-out logits, lineage and data card."""
+"""From planes' trained networks to a bundle: fusion and calibration on held-out logits, lineage and data card."""
 
 from __future__ import annotations
 
@@ -6,27 +6,16 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file
 
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import write_bundle
-from OrthoDiffusionLib.bundles.manifest import FindingCalibration
 from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.networks.fusion import PlaneGate
-from OrthoDiffusionLib.training.calibration import calibrate
-from OrthoDiffusionLib.training.gate_training import train_gate
-from OrthoDiffusionLib.training.trained_plane import PARTS, PlaneDescription, TrainedPlane, load_plane
-
-HELD_OUT = "held_out"
-"""Name of the file with logits of studies that a plane's head did not see."""
-
-GATE_STUDIES = 30
-"""Fewest studies with all three planes on which a gate is trained; below, the planes' logits are averaged."""
+from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fusion
+from OrthoDiffusionLib.training.trained_plane import PARTS, TrainedPlane, common_description, load_plane
 
 
 class BundleCard(BaseModel):
@@ -45,6 +34,7 @@ class BundleCard(BaseModel):
         studies: how many.
         synthetic: whether none of it shows a person.
         known_limits: one sentence each.
+        clinical_codes: what the numbers of sex, patient type and event mean; needed where clinical data are read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,22 +51,25 @@ class BundleCard(BaseModel):
     studies: int = Field(ge=1)
     synthetic: bool = False
     known_limits: tuple[str, ...] = Field(min_length=1)
+    clinical_codes: str = ""
 
 
-def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard) -> Bundle:
+def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, fusion: Path | None = None) -> Bundle:
     """Write a bundle of one to three planes' trained networks.
 
     Args:
         folder: of the bundle; must not exist yet.
         planes: folder of each plane's networks, as the training commands leave it.
         card: what people know about the model.
+        fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
+            enough held-out studies for one.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks do not belong together;
-            what writing a bundle raises.
+        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks or the fusion do not belong
+            together; what writing a bundle raises.
     """
     trained = {plane: load_plane(path) for plane, path in planes.items()}
-    first = _common(trained)
+    first = common_description(trained)
     joint = load_joint(first.joint)
     weights: dict[str, Mapping[str, torch.Tensor]] = {}
     recipes = {}
@@ -87,15 +80,17 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard) 
             "timestep": networks.description.timestep,
             "block": networks.description.block,
             "skips": networks.description.skips,
+            "pooling": networks.description.pooling,
             "encoder_training": " ".join(networks.description.history),
             **files,
         }
-    logits, present = _held_out({plane: path for plane, path in planes.items() if trained[plane].networks.diagnosis})
-    gate = None
-    if logits is not None and logits.shape[1] == len(Plane) and len(logits) >= GATE_STUDIES:
-        known = torch.nan_to_num(present)
-        gate = train_gate(logits, known)
-        weights["models/gate.safetensors"] = gate.state_dict()
+    if fusion is not None:
+        fused = trained_fusion(fusion, trained, card.clinical_codes)
+    else:
+        fused = mean_or_gate(
+            joint.name, {plane: path for plane, path in planes.items() if trained[plane].networks.diagnosis}
+        )
+    weights |= fused.weights
     description = {
         "name": card.name,
         "version": card.version,
@@ -117,8 +112,8 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard) 
             "window_size": first.window_size,
         },
         "planes": recipes,
-        "fusion": {"gate": "models/gate.safetensors" if gate is not None else None},
-        "calibration": _calibrations(first.joint, gate, logits, present),
+        "fusion": fused.section,
+        "calibration": fused.calibration,
         "training_data": {
             "description": card.data,
             "studies": card.studies,
@@ -141,60 +136,6 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard) 
             f"{error.errors()[0]['msg']}: {'.'.join(map(str, error.errors()[0]['loc']))}.",
             detail=str(error),
         ) from error
-
-
-def _common(trained: Mapping[Plane, TrainedPlane]) -> PlaneDescription:
-    described = [plane.description for plane in trained.values()]
-    for plane, networks in trained.items():
-        if networks.description.plane is not plane:
-            raise OrthoDiffusionError(
-                ErrorKind.WRONG_PLANE,
-                f"The networks given as {plane.value} are of the {networks.description.plane.value} plane.",
-                "Name each plane's own folder.",
-            )
-    sizes = {(d.joint, d.base_channels, d.channel_multipliers, d.window_size) for d in described}
-    if len(sizes) != 1:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "The planes' networks are of different sizes or joints.",
-            "Train them with the same configuration.",
-        )
-    return described[0]
-
-
-def _held_out(folders: Mapping[Plane, Path]) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """Logits (studies, planes, findings) and findings (studies, findings) of the studies that every plane has."""
-    files = [load_file(path / f"{HELD_OUT}.safetensors") for _, path in sorted(folders.items(), key=_pose)]
-    if not files:
-        return None, torch.zeros(0)
-    common = set.intersection(*({key[7:] for key in file if key.startswith("logits/")} for file in files))
-    if not common:
-        return None, torch.zeros(0)
-    ids = sorted(common)
-    logits = torch.stack([torch.stack([file[f"logits/{study}"] for file in files]) for study in ids])
-    return logits, torch.stack([files[0][f"present/{study}"] for study in ids])
-
-
-def _pose(item: tuple[Plane, Path]) -> int:
-    return item[0].pose_id
-
-
-def _calibrations(
-    joint: str, gate: PlaneGate | None, logits: torch.Tensor | None, present: torch.Tensor
-) -> dict[str, FindingCalibration]:
-    """Of every finding; temperature 1 and threshold 0.5 where too little is known about it."""
-    found = {}
-    with torch.inference_mode():
-        if logits is not None:
-            fused = (gate(logits) * logits).sum(dim=1) if gate is not None else logits.mean(dim=1)
-    for index, finding in enumerate(load_joint(joint).findings):
-        found[finding.key] = FindingCalibration(temperature=1.0, threshold=0.5)
-        if logits is not None:
-            truth = present[:, index].double().numpy()
-            known = np.isfinite(truth)
-            if known.any() and len(set(truth[known])) == 2:
-                found[finding.key] = calibrate(fused[:, index].double().numpy()[known], truth[known])
-    return found
 
 
 def _readme(card: BundleCard, trained: Mapping[Plane, TrainedPlane]) -> str:

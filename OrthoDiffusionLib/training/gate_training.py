@@ -18,19 +18,20 @@ def train_gate(logits: torch.Tensor, present: torch.Tensor, seed: int = 0) -> Pl
 
     Args:
         logits: held-out logits of the planes in pose order, (studies, 3, findings).
-        present: 0 or 1, (studies, findings).
+        present: 0, 1 or NaN for unknown, (studies, findings).
         seed: of the weights and of the plane dropout.
     """
     torch.manual_seed(seed)
     gate = PlaneGate().train()
     optimiser = torch.optim.AdamW(gate.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
+    known = torch.isfinite(present)
     for _ in range(STEPS):
         mask = torch.ones(PLANES, dtype=torch.bool)
         if float(torch.rand(())) < PLANE_DROPOUT:
             mask[int(torch.randint(PLANES, ()))] = False
         weights = gate(logits, mask)
         fused = (weights * torch.where(mask[None, :, None], logits, 0.0)).sum(dim=1)
-        loss = functional.binary_cross_entropy_with_logits(fused, present)
+        loss = functional.binary_cross_entropy_with_logits(fused[known], present[known])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.resources import resources_folder
@@ -132,6 +133,8 @@ class DiagnosisSettings(FineTuneSettings):
 
     Attributes:
         encoder_rate: 0 unless said otherwise: a linear probe and its pooling on frozen features, computed once.
+        pooling: of the feature map: `self_attention`, as published, or `global_local`, a learned weighted sum with
+            fewer weights.
         epochs: over the training studies.
         views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
@@ -141,10 +144,40 @@ class DiagnosisSettings(FineTuneSettings):
 
     encoder_rate: float = Field(default=0.0, ge=0, le=1)
     learning_rate: float = Field(default=5e-4, gt=0)
+    pooling: Pooling = "self_attention"
     epochs: int = Field(default=10, ge=1)
     views: int = Field(default=4, ge=1)
     folds: int = Field(default=5, ge=2)
     balanced: bool = True
+
+
+class FusionSettings(BaseModel):
+    """How a fusion of planes is trained; folds are those of the planes' heads.
+
+    Attributes:
+        learning_rate: of AdamW, at the first epoch; falls to zero along a cosine.
+        weight_decay: of AdamW.
+        epochs: at most.
+        patience: epochs without a lower loss on held-out studies after which training ends.
+        batch: studies a step.
+        plane_dropout: probability with which each plane of a study is taken away in training; one always stays.
+        clinical_dropout: probability with which each clinical value is hidden in training, where there are such.
+        balanced: findings that are rare weigh more, up to ten times; for a gate alone, and for clinical data, it
+            changes nothing.
+        seed: of weights, order and dropout.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=8, ge=1)
+    batch: int = Field(default=16, ge=1)
+    plane_dropout: float = Field(default=0.3, ge=0, lt=1)
+    clinical_dropout: float = Field(default=0.2, ge=0, lt=1)
+    balanced: bool = True
+    seed: int = Field(default=0, ge=0)
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

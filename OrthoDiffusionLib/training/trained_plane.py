@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
@@ -33,6 +34,7 @@ class PlaneDescription(BaseModel):
         timestep: of the noise.
         window_size: pixels.
         skips: whether the decoder sees the encoder's finer levels.
+        pooling: of the diagnosis head.
         history: a sentence for each training, in order; the first one is about the encoder.
     """
 
@@ -46,6 +48,7 @@ class PlaneDescription(BaseModel):
     timestep: int
     window_size: int
     skips: bool = False
+    pooling: Pooling = "self_attention"
     history: tuple[str, ...]
 
 
@@ -71,6 +74,7 @@ def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnos
         len(joint.structures) + 1 if segmentation else 0,
         len(joint.findings) if diagnosis else 0,
         skips=description.skips,
+        pooling=description.pooling,
     )
 
 
@@ -120,3 +124,28 @@ def load_plane(folder: Path) -> TrainedPlane:
             detail=str(error),
         ) from error
     return TrainedPlane(description, networks.eval().requires_grad_(False))
+
+
+def common_description(trained: Mapping[Plane, TrainedPlane]) -> PlaneDescription:
+    """Of networks that are to work together, one's description: joint and sizes are those of all.
+
+    Raises:
+        OrthoDiffusionError: WRONG_PLANE for networks of another plane than they are given as; BAD_SETTINGS for
+            networks of different joints or sizes.
+    """
+    described = [plane.description for plane in trained.values()]
+    for plane, networks in trained.items():
+        if networks.description.plane is not plane:
+            raise OrthoDiffusionError(
+                ErrorKind.WRONG_PLANE,
+                f"The networks given as {plane.value} are of the {networks.description.plane.value} plane.",
+                "Name each plane's own folder.",
+            )
+    sizes = {(d.joint, d.base_channels, d.channel_multipliers, d.window_size) for d in described}
+    if len(sizes) != 1:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The planes' networks are of different sizes or joints.",
+            "Train them with the same configuration.",
+        )
+    return described[0]

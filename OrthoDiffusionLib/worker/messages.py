@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 PROTOCOL_VERSION = 1
@@ -135,6 +136,7 @@ class RunParams(_Message):
         diagnose: write findings.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of the noise in the feature extraction.
+        clinical: what is known of the person besides the images; never logged. None for nothing.
     """
 
     paths: tuple[Path, ...] = ()
@@ -145,6 +147,7 @@ class RunParams(_Message):
     diagnose: bool = True
     device: str = "auto"
     seed: int = 0
+    clinical: ClinicalRecord | None = Field(default=None, repr=False)
 
 
 class RunResult(_Message):

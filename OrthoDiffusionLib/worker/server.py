@@ -179,6 +179,7 @@ class Server:
             diagnose=params.diagnose,
             device=params.device,
             seed=params.seed,
+            clinical=params.clinical,
         )
         self._output = params.output
         output = self._engine().run(study, _RunWatch(self._cancelled, self._send))

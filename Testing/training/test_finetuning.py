@@ -53,9 +53,16 @@ def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
     before = encoder_of(start)
-    diagnosing, held_out = train_diagnosis(
-        start, studies, DiagnosisSettings(folds=3, epochs=2, views=2, batch=4), lambda *_: None
+    diagnosing, held_out, pooled = train_diagnosis(
+        start,
+        studies,
+        DiagnosisSettings(folds=3, epochs=2, views=2, batch=4, pooling="global_local"),
+        lambda *_: None,
     )
+    assert diagnosing.description.pooling == "global_local"
+    assert pooled.ids == tuple(study.id for study in studies)
+    assert pooled.features.shape == (4, len(studies), 64), "of three folds' networks and of the final ones"
+    assert pooled.fold[0] == pooled.fold[1], "one patient's studies are held out together"
     assert {key for key in held_out if key.startswith("logits/")} == {f"logits/{study.id}" for study in studies}
     assert torch.isnan(held_out["present/study-0"][1])
     frozen = SegmentationSettings(steps=3, batch=2, together=1, encoder_rate=0, validate_every=2)
@@ -74,7 +81,7 @@ def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: lis
 
 
 def test_a_changed_encoder_drops_the_other_head(start: TrainedPlane, studies: list[CachedStudy]) -> None:
-    diagnosing, _ = train_diagnosis(start, studies, DiagnosisSettings(folds=2, epochs=1, views=1), lambda *_: None)
+    diagnosing = train_diagnosis(start, studies, DiagnosisSettings(folds=2, epochs=1, views=1), lambda *_: None).trained
     tuned = train_segmentation(
         diagnosing, studies, SegmentationSettings(steps=2, batch=1, encoder_rate=0.05), lambda *_: None
     )

@@ -1,0 +1,119 @@
+"""`orthodiffusion train-fusion`: one answer of the planes' trained networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.progress import Progress
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.cli.datasets import Phantoms, prepared_studies, training_device
+from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.train import Cache, Changes
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.training.fusion_data import FusionStudy
+    from OrthoDiffusionLib.training.trained_plane import PlaneDescription
+
+KINDS = ("gate", "gate_stacking", "concatenate", "project_concatenate", "project_add", "cross_attention")
+
+
+def train_fusion(
+    kind: Annotated[str, typer.Option(metavar="KIND", help=f"One of {', '.join(KINDS)}.")],
+    plane: Annotated[
+        list[str],
+        typer.Option(metavar="PLANE=DIR", help="Output folder of train-diagnosis; given for two or three planes."),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the trained fusion.")],
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--data", "--dataset", help="Manifest of the studies that the planes' heads were trained on."),
+    ] = None,
+    phantoms: Phantoms = None,
+    clinical: Annotated[
+        bool,
+        typer.Option("--clinical", help="Also train a head that reads the manifest's clinical data, where given."),
+    ] = False,
+    config: Annotated[str, typer.Option(help="fusion, or a YAML file.")] = "fusion",
+    change: Changes = None,
+    cache: Cache = None,
+) -> None:
+    """Train a head that makes one answer of two or three planes, on what their diagnosis heads left of each study.
+
+    The planes' networks stay as they are. Planes are left out at random in training, so that studies which lack some
+    are answered too.
+
+    Example: orthodiffusion train-fusion --kind concatenate --plane axial=both/axial --plane sagittal=both/sagittal
+    --plane coronal=both/coronal --data knees.yaml --output fused
+    """
+    with reported():
+        from OrthoDiffusionLib.training.clinical_training import train_clinical
+        from OrthoDiffusionLib.training.fusion_data import fusion_data
+        from OrthoDiffusionLib.training.fusion_training import train_fusion as train
+        from OrthoDiffusionLib.training.settings import FusionSettings, load_settings
+        from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fusion
+        from OrthoDiffusionLib.training.trained_plane import common_description, load_plane
+
+        if kind not in KINDS:
+            raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no fusion {kind}.", f"Choose {', '.join(KINDS)}.")
+        if clinical and kind in ("gate", "gate_stacking"):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "Clinical data need a fusion of features.", f"Choose {', '.join(KINDS[2:])}."
+            )
+        folders = _folders(plane)
+        settings = load_settings(FusionSettings, config, change or ())
+        planes = {named: load_plane(folder) for named, folder in folders.items()}
+        studies = _studies(data, phantoms, cache or output / "cache", common_description(planes))
+        gathered = fusion_data(kind, folders, studies)
+        with Progress(console=err, transient=True) as bar:
+            task = bar.add_task("Training", total=1.0)
+
+            def report(what: str, share: float) -> None:
+                bar.update(task, completed=share, description=what)
+
+            trained = train(kind, gathered, settings, report, training_device())
+            mixing = train_clinical(trained, gathered, settings, report) if clinical else None
+        fusion = described_fusion(kind, trained, gathered, planes, settings.plane_dropout, mixing)
+        save_fusion(output, fusion)
+        out.print(fusion.description.history, soft_wrap=True)
+        if fusion.description.clinical is not None:
+            out.print(fusion.description.clinical.history, soft_wrap=True)
+        out.print(f"Written to {output}", soft_wrap=True)
+
+
+def _studies(data: Path | None, phantoms: str | None, cache: Path, described: PlaneDescription) -> list[FusionStudy]:
+    from OrthoDiffusionLib.datasets.manifest import read_manifest
+    from OrthoDiffusionLib.training.fusion_data import FusionStudy
+
+    if data is None or phantoms is not None:
+        prepared = prepared_studies(data, phantoms, cache, described.window_size * 5 // 4)
+        return [FusionStudy.of_cached(study) for study in prepared]
+    manifest = read_manifest(data)
+    if manifest.joint != described.joint:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The dataset is of the {manifest.joint}, the networks are of the {described.joint}.",
+            "Name the dataset that they were trained on.",
+        )
+    findings = [finding.key for finding in load_joint(manifest.joint).findings]
+    return [FusionStudy.of_entry(entry, findings) for entry in manifest.studies]
+
+
+def _folders(named: Sequence[str]) -> dict[Plane, Path]:
+    folders: dict[Plane, Path] = {}
+    for one in named:
+        name, separator, folder = one.partition("=")
+        if not (separator and folder and name in list(Plane)) or Plane(name) in folders:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                f"{one} names no folder of a plane, or one of a plane that has one.",
+                "Write --plane axial=DIR, once for each of axial, sagittal and coronal.",
+            )
+        folders[Plane(name)] = Path(folder)
+    if len(folders) < 2:
+        raise OrthoDiffusionError(ErrorKind.USAGE, "A fusion needs two planes.", "Give --plane twice or three times.")
+    return folders
