@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, get_args
 
 import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.manifest import FusionKind
 from OrthoDiffusionLib.cli.datasets import Phantoms, prepared_studies, training_device
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from OrthoDiffusionLib.training.fusion_data import FusionStudy
     from OrthoDiffusionLib.training.trained_plane import PlaneDescription
 
-KINDS = ("gate", "gate_stacking", "concatenate", "project_concatenate", "project_add", "cross_attention")
+KINDS = tuple(kind for kind in get_args(FusionKind) if kind != "mean")
+OF_LOGITS = ("gate", "gate_stacking")
 
 
 def train_fusion(
@@ -60,9 +62,11 @@ def train_fusion(
 
         if kind not in KINDS:
             raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no fusion {kind}.", f"Choose {', '.join(KINDS)}.")
-        if clinical and kind in ("gate", "gate_stacking"):
+        if clinical and kind in OF_LOGITS:
             raise OrthoDiffusionError(
-                ErrorKind.USAGE, "Clinical data need a fusion of features.", f"Choose {', '.join(KINDS[2:])}."
+                ErrorKind.USAGE,
+                "Clinical data need a fusion of features.",
+                f"Choose {', '.join(other for other in KINDS if other not in OF_LOGITS)}.",
             )
         folders = _folders(plane)
         settings = load_settings(FusionSettings, config, change or ())

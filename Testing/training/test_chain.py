@@ -71,19 +71,3 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.5
     result = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
     assert len(result["findings"]) == 8
-    orthodiffusion(
-        "train-fusion", "--kind", "cross_attention", "--plane", f"axial={folders['axial']}", "--plane",
-        f"coronal={folders['coronal']}", "--data", dataset, "--output", tmp_path / "fusion", "--set=epochs=3",
-    )  # fmt: skip
-    orthodiffusion(
-        "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output",
-        tmp_path / "fused", "--card", tmp_path / "card.yaml", "--fusion", tmp_path / "fusion",
-    )  # fmt: skip
-    assert open_bundle(tmp_path / "fused").manifest.fusion.kind == "cross_attention"
-    orthodiffusion(
-        "run", "--coronal", tmp_path / "7-coronal-image.nii.gz", "--bundle", tmp_path / "fused", "--output",
-        tmp_path / "coronal-alone", "--no-segment",
-    )  # fmt: skip
-    result = json.loads((tmp_path / "coronal-alone" / "result.json").read_text(encoding="utf-8"))
-    assert result["warnings"] == ["Not assessed by: axial, sagittal."]
-    assert all(0 < record["probability"] < 1 and record["plane_weights"] == {} for record in result["findings"])

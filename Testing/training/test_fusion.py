@@ -205,3 +205,37 @@ def test_bundles_from_before_there_were_kinds(tmp_path: Path) -> None:
     said = {record.key: record.probability for record in read_result(tmp_path / "result").findings}
     before = [0.98867, 0.13378, 0.46196, 0.40835, 0.03900, 0.02824, 0.03229, 0.98152]
     assert list(said.values()) == pytest.approx(before, abs=2e-4)
+
+
+def test_the_commands_make_the_same_of_a_manifest(trained: TrainedPlanes, tmp_path: Path) -> None:
+    """`train-fusion` and `bundle export` as a person types them, on a manifest and the planes' folders."""
+    from typer.testing import CliRunner
+
+    from OrthoDiffusionLib.cli.app import app
+
+    card = {**CARD.model_dump(mode="json"), "clinical_codes": "Sex: 0 and 1 by turns."}
+    (tmp_path / "card.yaml").write_text(json.dumps(card), encoding="utf-8")
+    fused, bundle = tmp_path / "fused", tmp_path / "bundle"
+    named = [f"--plane={plane.value}={folder}" for plane, folder in trained.planes.items()]
+    common = ["--data", str(trained.folder / "dataset.json"), "--output", str(fused)]
+    training = ["train-fusion", "--kind", "cross_attention", *named, *common, "--clinical", "--set=epochs=2"]
+    done = CliRunner().invoke(app, training)
+    assert done.exit_code == 0, done.output
+    assert "by cross_attention trained for" in done.output
+    folders = [f"--{plane.value}={folder}" for plane, folder in trained.planes.items()]
+    export = ["bundle", "export", *folders, "--fusion", str(fused), "--card", str(tmp_path / "card.yaml")]
+    assert CliRunner().invoke(app, [*export, "--output", str(bundle)]).exit_code == 0
+    told = CliRunner().invoke(app, ["bundle", "show", str(bundle)]).output
+    assert "Planes fused by: cross_attention." in told
+    assert "Reads clinical data: Sex: 0 and 1 by turns." in told
+    result = ran(trained, bundle, (Plane.CORONAL,), tmp_path / "result")
+    without = "No clinical data were given; the findings come from the images alone."
+    assert result.warnings == (without, "Not assessed by: axial, sagittal.")
+    for wrong, sentence in (
+        (["--kind", "telepathy", *named], "There is no fusion telepathy"),
+        (["--kind", "gate", *named, "--clinical"], "need a fusion of features"),
+        (["--kind", "gate", named[0]], "needs two planes"),
+        (["--kind", "gate", *named, "--plane=axial"], "names no folder of a plane"),
+    ):
+        refused = CliRunner().invoke(app, ["train-fusion", *wrong, *common])
+        assert (refused.exit_code, sentence in refused.output) == (2, True), refused.output
