@@ -1,18 +1,26 @@
-"""An ankle painted from its shape and its findings."""
+"""An ankle painted from its shape and its findings: soft tissue, fluid, bones, cartilage, ligaments, lesions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.phantom import ankle_bones as bones
+from OrthoDiffusionLib.phantom.ankle_achilles import paint_achilles
+from OrthoDiffusionLib.phantom.ankle_cartilage import paint_cartilage
+from OrthoDiffusionLib.phantom.ankle_fluid import paint_fluid
+from OrthoDiffusionLib.phantom.ankle_lesions import paint_bruises, paint_dome_lesion
+from OrthoDiffusionLib.phantom.ankle_ligaments import paint_ligaments
 from OrthoDiffusionLib.phantom.ankle_shape import AnkleShape
+from OrthoDiffusionLib.phantom.ankle_soft_tissue import paint_soft_tissue
+from OrthoDiffusionLib.phantom.ankle_tendons import paint_tendons
+from OrthoDiffusionLib.phantom.body_regions import region_near
 from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field
+from OrthoDiffusionLib.phantom.marrow import paint_red_marrow
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 LOW = (-54.0, -90.0, -117.6)
@@ -21,19 +29,11 @@ HIGH = (54.0, 97.2, 98.4)
 CORTEX = {"tibia": 1.1, "fibula": 1.1, "talus": 0.9, "calcaneus": 1.0}
 """Thickness of the cortical rim in mm near the joint."""
 
+OTHER_CORTEX = 0.9
+"""Thickness of the rim of the bones without a label."""
+
 SHAFT_CORTEX = {"tibia": 4.0, "fibula": 2.4}
 """Thickness in mm that the rim reaches in the shaft, 70 mm over the joint."""
-
-
-class AnkleBones(NamedTuple):
-    """Distances to the bones over the whole lattice, mm of the standard ankle: labelled ones by key, and the others."""
-
-    labelled: Mapping[str, Field]
-    others: list[Field]
-
-    def every(self) -> Field:
-        """Distance to the nearest bone."""
-        return np.minimum.reduce([*self.labelled.values(), *self.others])
 
 
 def paint_ankle(shape: AnkleShape, findings: Mapping[str, float], generator: np.random.Generator) -> AnatomyCanvas:
@@ -46,24 +46,45 @@ def paint_ankle(shape: AnkleShape, findings: Mapping[str, float], generator: np.
     """
     joint = load_joint("ankle")
     canvas = AnatomyCanvas(LOW, HIGH, shape.describe, shape.scale)
-    fields = _bone_fields(canvas, shape)
-    region = canvas.everywhere()
-    canvas.paint(region, region.fine(fields.every()) < 12, Tissue.FAT)
-    for key, field in fields.labelled.items():
-        paint_bone(canvas, region, field, joint.structure(key).label, _cortex(region, key))
-    for field in fields.others:
-        paint_bone(canvas, region, field, 0, 1.0)
+    surroundings, lesions = (np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=2))
+    label = {structure.key: structure.label for structure in joint.structures}
+    bone, others = _bone_fields(canvas, shape)
+    crus = np.minimum(bone["tibia"], bone["fibula"])
+    apart = [crus, bone["talus"], bone["calcaneus"], *others]
+    paint_soft_tissue(canvas, shape, np.minimum.reduce(apart), surroundings)
+    paint_tendons(canvas, shape, surroundings)
+    paint_fluid(canvas, shape, apart)
+    for key, field in bone.items():
+        region = region_near(canvas, field)
+        paint_bone(canvas, region, region.part(field), label[key], _cortex(region, key))
+    for field in others:
+        region = region_near(canvas, field)
+        paint_bone(canvas, region, region.part(field), 0, OTHER_CORTEX)
+    paint_cartilage(canvas, shape, bone, others, label["cartilage"], surroundings)
+    paint_ligaments(canvas, shape, findings, label["lateral_ligaments"], lesions)
+    paint_achilles(canvas, shape, findings["ATR"], label["achilles_tendon"], lesions)
+    paint_red_marrow(canvas, surroundings)
+    paint_bruises(canvas, shape, max(findings["ATFL"], findings["CFL"]), lesions)
+    paint_dome_lesion(canvas, shape, findings["OLT"], bone["talus"], label["talus"], lesions)
+    _close(canvas)
     return canvas
 
 
-def _bone_fields(canvas: AnatomyCanvas, shape: AnkleShape) -> AnkleBones:
+def _close(canvas: AnatomyCanvas) -> None:
+    """Leave air beyond the grid beside, behind and under the foot; the leg goes on above and the foot in front."""
+    for face in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, :, 0]):
+        canvas.tissue[face], canvas.labels[face] = Tissue.AIR, 0
+
+
+def _bone_fields(canvas: AnatomyCanvas, shape: AnkleShape) -> tuple[dict[str, Field], list[Field]]:
+    """Distances over the whole lattice, mm of the standard ankle: to the labelled bones by key, and to the others."""
     points = canvas.everywhere().points
     foot = shape.in_foot(points)
     talus, calcaneus, mortise = bones.talus(foot, shape), bones.calcaneus(foot), bones.dome(foot)
     fibula = bones.fibula(points, mortise, shape)
     tibia = bones.tibia(points, mortise, fibula, shape)
     labelled = {"tibia": tibia, "fibula": fibula, "talus": talus, "calcaneus": calcaneus}
-    return AnkleBones(labelled, bones.foot_bones(foot, talus, calcaneus, shape))
+    return labelled, bones.foot_bones(foot, talus, calcaneus, shape)
 
 
 def _cortex(region: Region, key: str) -> float | Field:

@@ -50,9 +50,10 @@ SYNDESMOSIS = 2.6
 
 # y, centre x, centre z, half width, half height; 77 mm long, of 70 to 85 (Qiang et al. 2014, J Foot Ankle Res 7:19).
 CALCANEUS = (
-    (-52, 2, -57, 11, 14),
-    (-42, 2, -56.5, 13.5, 17),
-    (-30, 2, -55, 12.5, 17.5),
+    (-52, 2, -57.5, 9, 10.5),
+    (-43, 2, -57, 13, 15.5),
+    (-35, 2, -56, 13.5, 17.5),
+    (-26, 2, -54.5, 12, 17),
     (-15, 3, -53.5, 11.5, 16),
     (0, 4, -54, 11, 13),
     (12, 5, -54.5, 11.5, 10.5),
@@ -111,7 +112,7 @@ def calcaneus(points: Points) -> Field:
     x, y, z = points
     long = loft((x, z, y), CALCANEUS, 2.6)
     ends = np.maximum(-47.5 - y, y - 29.5).astype(np.float32)
-    body = intersection(long, ends, 7)
+    body = intersection(long, ends, 11)
     # The posterior facet, a cylinder's round back that faces forwards and laterally.
     forward = 0.92 * y + 0.39 * x
     facet = np.hypot(forward + 11, z + 56) - 22
