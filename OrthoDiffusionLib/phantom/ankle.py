@@ -46,7 +46,10 @@ def paint_ankle(shape: AnkleShape, findings: Mapping[str, float], generator: np.
     """
     joint = load_joint("ankle")
     canvas = AnatomyCanvas(LOW, HIGH, shape.describe, shape.scale)
-    surroundings, lesions = (np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=2))
+    # A stream for each: what one finding draws leaves the others where they are.
+    surroundings, ligaments, tendon, marrow, dome = (
+        np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=5)
+    )
     label = {structure.key: structure.label for structure in joint.structures}
     bone, others = _bone_fields(canvas, shape)
     crus = np.minimum(bone["tibia"], bone["fibula"])
@@ -61,11 +64,11 @@ def paint_ankle(shape: AnkleShape, findings: Mapping[str, float], generator: np.
         region = region_near(canvas, field)
         paint_bone(canvas, region, region.part(field), 0, OTHER_CORTEX)
     paint_cartilage(canvas, shape, bone, others, label["cartilage"], surroundings)
-    paint_ligaments(canvas, shape, findings, label["lateral_ligaments"], lesions)
-    paint_achilles(canvas, shape, findings["ATR"], label["achilles_tendon"], lesions)
+    paint_ligaments(canvas, shape, findings, label["lateral_ligaments"], ligaments)
+    paint_achilles(canvas, shape, findings["ATR"], label["achilles_tendon"], tendon)
     paint_red_marrow(canvas, surroundings)
-    paint_bruises(canvas, shape, max(findings["ATFL"], findings["CFL"]), lesions)
-    paint_dome_lesion(canvas, shape, findings["OLT"], bone["talus"], label["talus"], lesions)
+    paint_bruises(canvas, shape, max(findings["ATFL"], findings["CFL"]), marrow)
+    paint_dome_lesion(canvas, shape, findings["OLT"], bone["talus"], label["talus"], dome)
     _close(canvas)
     return canvas
 

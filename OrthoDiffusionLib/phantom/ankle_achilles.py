@@ -13,7 +13,7 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom.ankle_shape import AnkleShape
 from OrthoDiffusionLib.phantom.ankle_soft_tissue import achilles_course
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
 from OrthoDiffusionLib.phantom.cords import COMPLETE
 from OrthoDiffusionLib.phantom.distances import Field, curve
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
@@ -88,7 +88,7 @@ def paint_achilles(
     # Retracted stumps are clubbed.
     thick = 0.5 * shape.achilles_thickness * (1 + (0.35 + 0.95 * severity) * near * (severity > 0))
     wide = 0.5 * shape.achilles_width * (1 + 0.22 * near * severity)
-    wide = wide * (1 + 0.7 * np.clip((6 - over) / 25, 0, 1))
+    wide = (wide * (1 + 0.7 * np.clip((6 - over) / 25, 0, 1))).astype(np.float32)
     distance = region.fine(_flat((across * canvas.scale).astype(np.float32), sagittal * canvas.scale, wide, thick))
     free = canvas.is_any(region, *ROOM) & ~canvas.labelled(region)
     if severity:
@@ -127,7 +127,7 @@ def _paint_swelling(
     distance: Field,
     over: Field,
     tear: Tear,
-    free: Field,
+    free: Mask,
     generator: np.random.Generator,
 ) -> None:
     """Oedema of the fat round the tear: a sheath, and wisps into Kager's fat pad."""
@@ -140,7 +140,7 @@ def _paint_swelling(
 
 
 def _paint_tear(
-    canvas: AnatomyCanvas, region: Region, inside: Field, over: Field, tear: Tear, generator: np.random.Generator
+    canvas: AnatomyCanvas, region: Region, inside: Mask, over: Field, tear: Tear, generator: np.random.Generator
 ) -> None:
     """Bright torn fibres between dark ones that hold; from `COMPLETE` on a gap of blood that carries no label."""
     strands = region.fine(smooth_field(over.shape, (9, 16, 12), generator))

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from OrthoDiffusionLib.phantom.ankle_shape import DOME_CENTRE, DOME_RADIUS, AnkleShape
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
-from OrthoDiffusionLib.phantom.distances import Field, Vector, ellipsoid
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.distances import Field, Points, Vector, ellipsoid
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -68,19 +69,19 @@ def paint_dome_lesion(
     Args:
         canvas: with bones and cartilage painted.
         shape: of the ankle.
-        severity: 0 to 1; 0 draws, but paints nothing.
+        severity: 0 to 1; 0 paints nothing.
         talus: distance to it over the whole lattice.
         label: of the talus.
         generator: where it lies, and its outline.
     """
+    if not severity:
+        return
     lesion = draw_lesion(severity, generator)
     cysts = generator.normal(0, 1, size=(3, 3))
     wet = generator.random()
     x, y, z = shape.from_foot(lesion.centre)
     region = canvas.region((x - 26, y - 26, z - 26), (x + 26, y + 26, z + 16))
     ragged = smooth_field(region.points[0].shape, (7, 7, 7), generator)
-    if not severity:
-        return
     foot = shape.in_foot(region.points)
     across, along, deep = lesion.radii
     over = region.fine(region.part(talus) * canvas.scale)
@@ -107,11 +108,11 @@ def paint_dome_lesion(
 def _paint_cysts(
     canvas: AnatomyCanvas,
     region: Region,
-    foot: tuple[Field, Field, Field],
+    foot: Points,
     bed: Vector,
     deep: float,
-    cysts: Field,
-    room: Field,
+    cysts: npt.NDArray[np.float64],
+    room: Mask,
 ) -> None:
     """Cysts in the bone under the crater; they lie within the talus and keep its label."""
     for dx, dy, size in cysts:
@@ -127,7 +128,7 @@ def paint_bruises(canvas: AnatomyCanvas, shape: AnkleShape, sprain: float, gener
     fresh, other = generator.random(), generator.random()
     place = generator.permutation(len(BRUISES))
     size = generator.uniform(4.5, 8.5, size=2)
-    spots = []
+    spots: list[tuple[Vector, float]] = []
     if sprain and fresh < BRUISED:
         spots.append((BRUISES[place[0]], size[0] * (0.8 + 0.4 * sprain)))
     if other < INCIDENTAL:

@@ -96,7 +96,7 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: AnkleShape, bones: Field, ge
 def _fascia(points: Points, foot: Points, bones: Field, shape: AnkleShape) -> Field:
     """Distance to what the fascia holds, mm of the standard ankle."""
     leg = intersection(loft(points, LEG, 2.2), (-42 - points[2]).astype(np.float32), 25)
-    ridge, _ = curve(points, achilles_course(shape)[::3], (1.35, 1, 1))
+    ridge, _ = curve(points, achilles_course(shape)[::6], (1.35, 1, 1))
     sections = loft((foot[0], foot[2], foot[1]), FOOT, 2.3)
     behind = (-53.0 - foot[1]).astype(np.float32)
     sole = (SOLE - foot[2]).astype(np.float32)
