@@ -18,6 +18,9 @@ from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
+# An ankle takes 20 s of a processor; on a busy machine that is minutes.
+pytestmark = pytest.mark.timeout(900)
+
 ANKLE = load_joint("ankle")
 LABEL = {structure.key: structure.label for structure in ANKLE.structures}
 
@@ -199,9 +202,10 @@ def test_a_dome_lesion_takes_cartilage_and_bone_and_marks_the_marrow(
         assert places[:, 2].min() > -24
         crater = of(healthy, "talus") & ~of(canvas, "talus")
         assert np.isin(canvas.tissue[crater], (Tissue.FLUID, Tissue.TORN_FIBRES)).all()
-        oedema = (canvas.tissue == Tissue.OEDEMA) & (healthy.tissue != Tissue.OEDEMA)
-        assert of(canvas, "talus")[oedema].mean() > 0.5
-        lost[name] = np.array([gone.sum(), crater.sum(), (oedema & of(canvas, "talus")).sum()]) * SPACING**3
+        # Near the crater: a sprain may have bruised the talus elsewhere.
+        oedema = points(canvas, (canvas.tissue == Tissue.OEDEMA) & of(canvas, "talus"))
+        away = np.linalg.norm(oedema - points(canvas, crater).mean(axis=0), axis=1)
+        lost[name] = np.array([gone.sum(), crater.sum(), (away < 15).sum()]) * SPACING**3
     assert (lost["mild"] > (4, 4, 200)).all()
     assert (lost["severe"] > 2 * lost["mild"]).all()
 
