@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.phantom import knee, knee_findings, knee_shape
+from OrthoDiffusionLib.phantom import ankle, ankle_findings, ankle_shape, knee, knee_findings, knee_shape
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
@@ -36,10 +36,19 @@ def _knee(findings: Mapping[str, float], shape: np.random.Generator, details: np
     return knee.paint_knee(knee_shape.draw_shape(shape), findings, details)
 
 
+def _ankle(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
+    return ankle.paint_ankle(ankle_shape.draw_shape(shape), findings, details)
+
+
 JOINT_MODELS: Mapping[str, JointModel] = {
     "knee": JointModel(
         _knee,
         knee_findings.RATES,
         {Plane.AXIAL: (0.0, -4.0, 12.0), Plane.SAGITTAL: (0.0, -4.0, 4.0), Plane.CORONAL: (0.0, 2.0, 4.0)},
+    ),
+    "ankle": JointModel(
+        _ankle,
+        ankle_findings.RATES,
+        {Plane.AXIAL: (0.0, -4.0, -10.0), Plane.SAGITTAL: (4.0, -4.0, -16.0), Plane.CORONAL: (0.0, -14.0, -14.0)},
     ),
 }
