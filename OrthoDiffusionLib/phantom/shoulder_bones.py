@@ -8,7 +8,6 @@ import numpy.typing as npt
 from OrthoDiffusionLib.phantom.distances import (
     Field,
     Points,
-    capsule,
     curve,
     difference,
     ellipsoid,
@@ -172,8 +171,3 @@ def clavicle(points: Points, shape: ShoulderShape) -> Field:
     cut = (shape.ac_gap / shape.scale - beyond).astype(np.float32)
     lateral = (points[0] + 6.0).astype(np.float32)
     return intersection(intersection(body - np.float32(radius), cut, 1.0), lateral, 1.0)
-
-
-def spur(points: Points, place: tuple[float, float, float], size: float) -> Field:
-    """An osteophyte: a small round ridge."""
-    return capsule(points, (place[0], place[1] - 6, place[2]), (place[0], place[1] + 6, place[2]), size)
