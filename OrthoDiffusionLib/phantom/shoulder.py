@@ -20,7 +20,7 @@ from OrthoDiffusionLib.phantom.shoulder_biceps import biceps, paint_biceps, pain
 from OrthoDiffusionLib.phantom.shoulder_cuff import cuff_bodies, paint_cuff
 from OrthoDiffusionLib.phantom.shoulder_fluid import film, paint_bursa, paint_capsule, paint_joint_fluid
 from OrthoDiffusionLib.phantom.shoulder_shape import ShoulderShape
-from OrthoDiffusionLib.phantom.shoulder_soft_tissue import paint_soft_tissue
+from OrthoDiffusionLib.phantom.shoulder_soft_tissue import WALL, lung_distance, paint_soft_tissue
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 LOW = (-115.2, -100.8, -110.4)
@@ -58,7 +58,11 @@ def paint_shoulder(
     # Off the cartilage the tendons grow into the bone, without a film of fluid between.
     floor = np.where(layer > 0.2, (layer + film(findings["GHJ"])) / shape.scale, 0).astype(np.float32)
     beneath = fossae.part(canvas.field(head, floor, elsewhere=0.0))
-    cuff = cuff_bodies(fossae.points, shape, fossae.part(humerus), beneath, findings)
+    chest = WALL - lung_distance(fossae)
+    cuff = [
+        body._replace(distance=np.maximum(body.distance, chest))
+        for body in cuff_bodies(fossae.points, shape, fossae.part(humerus), beneath, findings)
+    ]
     every_bone = np.minimum.reduce([field for _, field in fields.values()])
     covered = np.minimum(canvas.field(fossae, np.minimum.reduce([body.distance for body in cuff])), humerus)
     paint_soft_tissue(canvas, shape, every_bone, covered, cuff, fossae, surroundings)

@@ -68,17 +68,20 @@ def _course(shape: ShoulderShape, slip: float) -> npt.NDArray[np.float64]:
     # It lies on the groove's floor, not at its mouth.
     groove[:, :2] *= 0.965
     if slip:
-        medial = np.array([-0.75, 0.66, 0.0])
-        groove += slip * medial * np.clip((groove[:, 2:] + 62) / 40, 0, 1)
+        # Along the circumference, and outwards over the lesser tuberosity's ridge.
+        amount = slip * np.clip((groove[:, 2:] + 62) / 40, 0, 1)
+        groove += amount * np.array([-0.75, 0.66, 0.0])
+        groove[:, :2] *= 1 + 0.018 * amount
     groove = np.vstack([(18.5, 12.0, -78.0), groove])
     low = from_humerus(groove, shape)
     top, origin = low[-1], from_scapula(ORIGIN, shape)[0]
-    first, last = top / np.linalg.norm(top), origin / np.linalg.norm(origin)
+    high, far = float(np.linalg.norm(top)), float(np.linalg.norm(origin))
+    first, last = top / high, origin / far
     between = np.arccos(np.clip(first @ last, -1, 1))
     over = (HEAD * shape.scale + shape.humeral_cartilage + shape.biceps_radius + 0.5) / shape.scale
     arch = []
     for t in np.linspace(0, 1, 11)[1:]:
         direction = (np.sin((1 - t) * between) * first + np.sin(t * between) * last) / np.sin(between)
-        height = np.interp(t, (0, 0.3, 0.8, 1), (np.linalg.norm(top), over, over, np.linalg.norm(origin)))
+        height = np.interp(t, (0, 0.3, 0.8, 1), (high, over, over, far))
         arch.append(direction * height)
     return np.vstack([low, arch])

@@ -19,7 +19,7 @@ COVERED = 72.0
 MEAN_RETROVERSION = 25.0
 """Degrees at which the head's axis lies in the plane through the tuberosities' tops."""
 
-SOCKET = (18.0, 13.0)
+SOCKET = (18.4, 13.3)
 """mm, half height and half width of the glenoid's cartilage."""
 
 

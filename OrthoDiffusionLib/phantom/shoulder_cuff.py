@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Joint
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas, Mask, Region
 from OrthoDiffusionLib.phantom.cords import COMPLETE
 from OrthoDiffusionLib.phantom.distances import Field, Points, intersection, loft, union
+from OrthoDiffusionLib.phantom.muscles import FATTY, SEPTUM, STREAK
 from OrthoDiffusionLib.phantom.shoulder_bones import in_scapula
 from OrthoDiffusionLib.phantom.shoulder_cartilage import rising
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
@@ -165,20 +166,25 @@ def paint_cuff(
     findings: Mapping[str, float],
     generator: np.random.Generator,
 ) -> None:
-    """Label the bellies, which are painted already, and paint tendons and tears into what firm structures leave."""
-    firm = (Tissue.AIR, Tissue.SKIN, Tissue.FLUID, Tissue.CORTEX, Tissue.MENISCUS)
+    """Paint bellies, tendons and tears into what firm structures leave."""
+    soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SYNOVIUM, Tissue.SOFT_OEDEMA)
+    streaks, fatness = _streaks(region, generator), generator.random() ** 2
     for body in bodies:
         severity = findings[body.muscle.finding]
         label = joint.structure(body.muscle.key).label
         others = np.minimum.reduce([other.distance for other in bodies if other is not body])
-        room = ~canvas.labelled(region) & ~canvas.is_any(region, *firm)
-        inside = room & (region.fine(body.distance * canvas.scale) < 0) & (region.fine(others - body.distance) > 0)
+        depth = region.fine(np.maximum(body.distance, body.distance - others) * canvas.scale)
+        inside = (depth < 0) & canvas.is_any(region, *soft) & ~canvas.labelled(region)
         canvas.paint(region, inside, None, label)
-        if severity >= COMPLETE:
-            _paint_wasting(canvas, region, inside, _excess(severity), generator)
+        # The rest of its outline stays the fat that parts it from its neighbours.
+        belly = inside & (depth < -0.5 * SEPTUM)
+        canvas.paint(region, belly, Tissue.MUSCLE)
+        fatty, fat = np.quantile(streaks[::5, ::5, ::5], [1 - share for share in _fattiness(severity, fatness)])
+        canvas.paint(region, belly & (streaks > fatty), Tissue.FATTY_MUSCLE)
+        canvas.paint(region, belly & (streaks > fat), Tissue.FAT)
         near = canvas.region(*TENDONS)
         tendons = _cropped(body, region, near)
-        ragged = smooth_field(tendons.lateral.shape, [max(2, n // 5) for n in tendons.lateral.shape], generator)
+        ragged = smooth_field(tendons.lateral.shape, [max(2, n // 7) for n in tendons.lateral.shape], generator)
         fibrous = np.minimum(body.muscle.junction - tendons.lateral + 2.5 * ragged, tendons.slip)
         own = canvas.labelled(near, label)
         tendon = own & (near.fine(fibrous.astype(np.float32)) < 0)
@@ -200,19 +206,25 @@ def _excess(severity: float) -> float:
     return max(severity - COMPLETE, 0.0) / (1 - COMPLETE)
 
 
-def _paint_wasting(
-    canvas: AnatomyCanvas, region: Region, inside: Mask, excess: float, generator: np.random.Generator
-) -> None:
-    """An unloaded muscle turns to fat, along its fibres (Goutallier grades 2 to 4)."""
-    shape = region.points[0].shape
-    knots = [max(2, round(n / step)) for n, step in zip(shape, (22, 3, 3), strict=True)]
-    streaks = smooth_field(shape, knots, generator)
-    wasted = 0.25 + 0.45 * excess
-    fatty, fat = np.quantile(streaks[::3, ::3, ::3], (1 - wasted, 1 - 0.4 * wasted))
-    belly = inside & canvas.is_any(region, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
-    fine = region.fine(streaks)
-    canvas.paint(region, belly & (fine > fatty), Tissue.FATTY_MUSCLE)
-    canvas.paint(region, belly & (fine > fat), Tissue.FAT)
+def _fattiness(severity: float, fatness: float) -> tuple[float, float]:
+    """Shares of the belly with any fat and of nothing but fat; one torn off turns to it (Goutallier grades 2 to 4).
+
+    Args:
+        severity: of the tear, 0 to 1.
+        fatness: 0 to 1, of this person's muscles.
+    """
+    if severity < COMPLETE:
+        share = FATTY[0] + (FATTY[1] - FATTY[0]) * fatness
+        return share, 0.15 * share
+    share = 0.25 + 0.45 * _excess(severity)
+    return share, 0.4 * share
+
+
+def _streaks(region: Region, generator: np.random.Generator) -> Field:
+    """A field on the grid that varies slowly along the cuff's fibres and fast across them."""
+    fine = [piece.stop - piece.start for piece in region.slices]
+    knots = [max(2, round(n * SPACING / length)) for n, length in zip(fine, (30.0, STREAK[0], STREAK[0]), strict=True)]
+    return smooth_field(fine, knots, generator)
 
 
 def _paint_tear(

@@ -67,19 +67,22 @@ def paint_soft_tissue(
         shape: of the shoulder.
         every_bone: distance to the bones over the whole lattice, mm of the standard shoulder.
         covered: distance to humerus and cuff over the whole lattice.
-        cuff: whose bellies are painted too.
+        cuff: whose bellies the others leave free.
         cuff_region: of the cuff.
         generator: draws vessels, muscles and the fat's unevenness.
     """
     region = canvas.everywhere()
-    lung = ellipsoid(region.points, LUNG, LUNG_RADII)
-    fascia = _fascia(region, every_bone, covered) * canvas.scale
+    lung = lung_distance(region)
+    body = _outline(region) * canvas.scale
+    firm = np.minimum(every_bone - np.float32(2.5), covered - np.float32(3)) * canvas.scale
+    fascia = union(body, firm, 8)
     uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator)
     # Thin over acromion and clavicle, thick at the armpit and the back of the arm.
     uneven *= 1 - 0.6 * np.clip((region.points[2] + 15) / 55, 0, 1)
     cover = shape.fat * np.clip(uneven, 0.3, 2)
     fine_fascia = region.fine(fascia)
-    outer = fine_fascia - region.fine(cover.astype(np.float32))
+    # Over bone that stands out of the muscles the skin has little fat under it.
+    outer = region.fine(union((body - cover).astype(np.float32), firm - np.float32(4), 8))
     canvas.paint(region, outer < SKIN, Tissue.SKIN)
     canvas.paint(region, outer < 0, Tissue.FAT)
     canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
@@ -88,24 +91,27 @@ def paint_soft_tissue(
     canvas.paint(region, layer & veins, Tissue.SEPTUM)
     within = np.maximum(fascia + 1.0, (WALL - lung) * canvas.scale)
     keep_out = np.full_like(within, 99.0)
-    for body in cuff:
-        keep_out[cuff_region.cells] = np.minimum(keep_out[cuff_region.cells], body.distance)
+    for muscle in cuff:
+        keep_out[cuff_region.cells] = np.minimum(keep_out[cuff_region.cells], muscle.distance)
     around = list(_muscles(canvas, shape, fascia / canvas.scale, covered, lung, generator))
     paint_bellies(canvas, around, np.maximum(within, 1.6 - keep_out), generator)
-    paint_bellies(canvas, ((cuff_region, body.distance) for body in cuff), within, generator, fibres=0)
     _paint_vessels(canvas, generator)
     _paint_chest(canvas, lung, generator)
 
 
-def _fascia(region: Region, every_bone: Field, covered: Field) -> Field:
-    """The body within its fascia: arm, shoulder, trapezius' slope and trunk; it covers every bone and the cuff."""
+def lung_distance(region: Region) -> Field:
+    """Distance to the lung's edge, mm of the standard shoulder, negative inside; the chest's wall is `WALL` thick."""
+    return ellipsoid(region.points, LUNG, LUNG_RADII)
+
+
+def _outline(region: Region) -> Field:
+    """The body within its fascia: arm, shoulder, trapezius' slope and trunk."""
     points = region.points
     arm = intersection(loft(points, ARM, 2.2), (points[2] + 4).astype(np.float32), 30)
-    cap = ellipsoid(points, (1, -4, -10), (45, 52, 54), 2.2)
+    cap = ellipsoid(points, (1, -5, -8), (45, 54, 56), 2.4)
     slope, _ = curve(points, GIRDLE, (1.0, 1.5, 1.0))
     body = union(union(arm, cap, 10), slope - np.float32(25), 14)
-    body = union(body, loft(points, TRUNK, 3.2), 18)
-    return union(union(body, every_bone - np.float32(2.5), 8), covered - np.float32(3), 8)
+    return union(body, loft(points, TRUNK, 3.2), 18)
 
 
 def _muscles(
