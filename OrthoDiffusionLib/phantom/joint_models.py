@@ -8,7 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.phantom import ankle, ankle_findings, ankle_shape, knee, knee_findings, knee_shape
+from OrthoDiffusionLib.phantom import (
+    ankle,
+    ankle_findings,
+    ankle_shape,
+    knee,
+    knee_findings,
+    knee_shape,
+    shoulder,
+    shoulder_findings,
+    shoulder_shape,
+)
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
@@ -40,6 +50,10 @@ def _ankle(findings: Mapping[str, float], shape: np.random.Generator, details: n
     return ankle.paint_ankle(ankle_shape.draw_shape(shape), findings, details)
 
 
+def _shoulder(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
+    return shoulder.paint_shoulder(shoulder_shape.draw_shape(shape), findings, details)
+
+
 JOINT_MODELS: Mapping[str, JointModel] = {
     "knee": JointModel(
         _knee,
@@ -50,5 +64,10 @@ JOINT_MODELS: Mapping[str, JointModel] = {
         _ankle,
         ankle_findings.RATES,
         {Plane.AXIAL: (0.0, -4.0, -10.0), Plane.SAGITTAL: (4.0, -4.0, -16.0), Plane.CORONAL: (0.0, -14.0, -14.0)},
+    ),
+    "shoulder": JointModel(
+        _shoulder,
+        shoulder_findings.RATES,
+        {Plane.AXIAL: (-14.0, -4.0, 6.0), Plane.SAGITTAL: (-10.0, -4.0, -4.0), Plane.CORONAL: (-14.0, 2.0, -4.0)},
     ),
 }

@@ -138,9 +138,11 @@ def scan_anatomy(
     site = CENTRES[centre or drawn]
     planes = {}
     stack_centres = JOINT_MODELS[anatomy.joint].stack_centres
+    side = mirror[0, 0]
     for plane, generator in zip(Plane, scanners, strict=True):
         protocol = draw_protocol(plane, site, generator)
-        affine = joint_centre @ place_stack(plane, stack_centres[plane], protocol, generator)
+        x, y, z = stack_centres[plane]
+        affine = joint_centre @ place_stack(plane, (side * x, y, z), protocol, generator)
         signals = physical_signals(protocol.sequence, protocol.field, generator)
         if contrast == "random":
             signals = random_signals(generator)

@@ -1,0 +1,205 @@
+"""What lies around the shoulder: skin, fat, fascia, muscles, chest wall with ribs and lung, vessels and nerves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from OrthoDiffusionLib.phantom import shoulder_bones as bones
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, ellipsoid, intersection, loft, union
+from OrthoDiffusionLib.phantom.muscles import paint_bellies
+from OrthoDiffusionLib.phantom.shoulder_cuff import CuffBody
+from OrthoDiffusionLib.phantom.shoulder_shape import ShoulderShape
+from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.tissues import Tissue
+
+SKIN = 1.8
+
+# The upper arm and the trunk within their fascia; z, centre x, centre y, half width, half depth.
+ARM = ((-200, 15, -2, 40, 43), (-70, 12, -2, 42, 47), (-20, 6, -3, 42, 48), (10, 3, -4, 41, 46))
+TRUNK = ((-200, -118, -12, 92, 84), (-50, -118, -12, 85, 78), (10, -120, -14, 80, 68), (50, -122, -18, 62, 46))
+GIRDLE = np.array([(-8, -10, 20), (-45, -16, 27), (-85, -22, 42), (-130, -28, 66)], float)
+
+LUNG = (-142.0, -4.0, -75.0)
+LUNG_RADII = (64.0, 62.0, 108.0)
+WALL = 11.0
+"""mm of pleura, ribs and intercostal muscles."""
+
+RIB_STEP = 29.0
+"""mm from one rib to the next."""
+
+# Muscles that run down the arm; z, centre x, centre y, half width, half depth, in the joint frame.
+DOWN_THE_ARM = (
+    ((-140, 10, -24, 24, 15), (-70, 5, -23, 14, 10), (-42, -7, -19, 7, 6), (-22, -21, -15, 4, 4)),
+    ((-140, 10, 22, 22, 14), (-85, 13, 20, 12, 8), (-66, 16, 17, 4, 4)),
+)
+
+# Paths (joint frame), half thickness and stretch: subclavius, pectoralis minor, both heads of pectoralis major,
+# coracobrachialis with the short head of the biceps, teres major with latissimus.
+ALONG_PATHS = (
+    (((-24, 22, 28), (-70, 20, 34), (-128, 36, 32)), 4.5, (1.0, 1.0, 1.0)),
+    (((-24, 28, 8), (-62, 42, -14), (-118, 56, -70)), 4.5, (1.0, 1.0, 2.6)),
+    (((10, 20, -50), (-34, 50, -46), (-128, 60, -56)), 7.0, (1.0, 1.0, 4.0)),
+    (((10, 22, -40), (-30, 50, -12), (-128, 56, 12)), 6.5, (1.0, 1.0, 3.6)),
+    (((-23, 29, 6), (-10, 26, -45), (2, 14, -140)), 7.0, (1.0, 1.0, 1.0)),
+    (((4, 6, -60), (-30, -22, -62), (-92, -56, -96)), 9.0, (1.0, 1.0, 1.6)),
+)
+
+# In the scapula's frame: teres minor, from the lateral border to the back of the greater tuberosity.
+TERES_MINOR = np.array([(-78, -12, -78), (-48, -15, -42), (-22, -25, -20), (0, -27, -12), (14, -20, -9)], float)
+
+
+def paint_soft_tissue(
+    canvas: AnatomyCanvas,
+    shape: ShoulderShape,
+    every_bone: Field,
+    covered: Field,
+    cuff: Sequence[CuffBody],
+    cuff_region: Region,
+    generator: np.random.Generator,
+) -> None:
+    """Paint the shoulder without its joint.
+
+    Args:
+        canvas: empty.
+        shape: of the shoulder.
+        every_bone: distance to the bones over the whole lattice, mm of the standard shoulder.
+        covered: distance to humerus and cuff over the whole lattice.
+        cuff: whose bellies the others leave free.
+        cuff_region: of the cuff.
+        generator: draws vessels, muscles and the fat's unevenness.
+    """
+    region = canvas.everywhere()
+    lung = lung_distance(region)
+    body = _outline(region) * canvas.scale
+    firm = np.minimum(every_bone - np.float32(2.5), covered - np.float32(3)) * canvas.scale
+    fascia = union(body, firm, 8)
+    uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator)
+    # Thin over acromion and clavicle, thick at the armpit and the back of the arm.
+    uneven *= 1 - 0.6 * np.clip((region.points[2] + 15) / 55, 0, 1)
+    cover = shape.fat * np.clip(uneven, 0.3, 2)
+    fine_fascia = region.fine(fascia)
+    # Over bone that stands out of the muscles the skin has little fat under it.
+    outer = region.fine(union((body - cover).astype(np.float32), firm - np.float32(4), 8))
+    canvas.paint(region, outer < SKIN, Tissue.SKIN)
+    canvas.paint(region, outer < 0, Tissue.FAT)
+    canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
+    layer = (fine_fascia > 0.8) & (outer < -0.8)
+    veins = np.abs(smooth_field(outer.shape, (14, 14, 9), generator)) < 0.03
+    canvas.paint(region, layer & veins, Tissue.SEPTUM)
+    within = np.maximum(fascia + 1.0, (WALL - lung) * canvas.scale)
+    keep_out = np.full_like(within, 99.0)
+    for muscle in cuff:
+        keep_out[cuff_region.cells] = np.minimum(keep_out[cuff_region.cells], muscle.distance)
+    around = list(_muscles(canvas, shape, fascia / canvas.scale, covered, lung, generator))
+    paint_bellies(canvas, around, np.maximum(within, 1.6 - keep_out), generator)
+    _paint_vessels(canvas, generator)
+    _paint_chest(canvas, lung, generator)
+
+
+def lung_distance(region: Region) -> Field:
+    """Distance to the lung's edge, mm of the standard shoulder, negative inside; the chest's wall is `WALL` thick."""
+    return ellipsoid(region.points, LUNG, LUNG_RADII)
+
+
+def _outline(region: Region) -> Field:
+    """The body within its fascia: arm, shoulder, trapezius' slope and trunk."""
+    points = region.points
+    arm = intersection(loft(points, ARM, 2.2), (points[2] + 4).astype(np.float32), 30)
+    cap = ellipsoid(points, (1, -5, -8), (45, 54, 56), 2.4)
+    slope, _ = curve(points, GIRDLE, (1.0, 1.5, 1.0))
+    body = union(union(arm, cap, 10), slope - np.float32(25), 14)
+    return union(body, loft(points, TRUNK, 3.2), 18)
+
+
+def _muscles(
+    canvas: AnatomyCanvas,
+    shape: ShoulderShape,
+    fascia: Field,
+    covered: Field,
+    lung: Field,
+    generator: np.random.Generator,
+) -> Iterator[tuple[Region, Field]]:
+    everywhere = canvas.everywhere()
+    x, y, z = everywhere.points
+    yield everywhere, _deltoid(everywhere, covered)
+    # Trapezius: a sheet under the fascia from the neck to spine, acromion and clavicle.
+    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
+    yield everywhere, sheet.astype(np.float32)
+    serratus = np.maximum(np.abs(lung - WALL - 3.2) - 2.6, np.maximum(z - 12, y - 26))
+    yield everywhere, serratus.astype(np.float32)
+    for sections in DOWN_THE_ARM:
+        table = np.array(sections, float)
+        table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
+        part = canvas.region((-60, -70, -140), (60, 70, table[-1, 0]))
+        body = intersection(loft(part.points, table, 2.2), (part.points[2] - table[-1, 0]).astype(np.float32), 8)
+        yield part, body
+    for path, radius, stretch in ALONG_PATHS:
+        course = bezier(*path)
+        low, high = course.min(axis=0) - 32, course.max(axis=0) + 32
+        part = canvas.region(tuple(low), tuple(high))
+        distance, _ = curve(part.points, course, stretch)
+        yield part, distance - np.float32(radius * shape.muscle * generator.uniform(0.9, 1.1))
+    part = canvas.region((-90, -70, -100), (40, 20, 12))
+    distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR)
+    thick = 7.0 * shape.muscle * np.interp(along, (0, 0.3, 0.7, 1), (0.7, 1.0, 0.8, 0.45))
+    yield part, (distance - thick).astype(np.float32)
+
+
+def _deltoid(region: Region, covered: Field) -> Field:
+    """From clavicle, acromion and spine over the shoulder down to the middle of the humerus."""
+    x, y, z = region.points
+    inner = (2.4 - covered).astype(np.float32)
+    # Its front edge runs from the clavicle to the outside of the arm, its back edge from the spine.
+    front = (np.interp(z, (-110, -40, 30), (4, -3, -14)) - 0.35 * (y - 26) - x).astype(np.float32)
+    back = (np.interp(z, (-110, -40, 30), (8, -8, -36)) + 0.35 * (y + 30) - x).astype(np.float32)
+    edge = np.where(y > 0, front, back) + np.float32(0)
+    depth = (np.hypot(x - 12, y) * -1 + np.interp(z, (-110, -60, -30), (24, 16, 2))).astype(np.float32)
+    top = (z - 36).astype(np.float32)
+    return intersection(intersection(inner, np.maximum(edge, depth), 6), top, 8)
+
+
+def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> None:
+    """Axillary vessels and plexus, circumflex and suprascapular vessels, the cephalic vein."""
+    bundle = (
+        (((-118, 26, 20), (-55, 24, -8), (-16, 12, -130)), 3.4, Tissue.VESSEL),
+        (((-118, 30, 12), (-56, 28, -16), (-20, 14, -130)), 4.4, Tissue.VESSEL),
+        (((-118, 22, 26), (-52, 19, -2), (-12, 8, -130)), 2.4, Tissue.NERVE),
+        (((-118, 20, 20), (-56, 18, -10), (-20, 6, -130)), 2.2, Tissue.NERVE),
+        (((-40, 10, -34), (-12, -14, -36), (20, -26, -34)), 1.6, Tissue.VESSEL),
+        (((-6, 44, 20), (8, 40, -30), (22, 38, -130)), 1.7, Tissue.VESSEL),
+        (((-60, -20, 18), (-46, -30, 12), (-44, -34, -10)), 1.3, Tissue.VESSEL),
+    )
+    for path, radius, tissue in bundle:
+        course = bezier(*path) + generator.uniform(-2.5, 2.5, size=3)
+        low, high = course.min(axis=0) - 8, course.max(axis=0) + 8
+        region = canvas.region(tuple(low), tuple(high))
+        distance, _ = curve(region.points, course)
+        fine = region.fine(distance)
+        room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
+        canvas.paint(region, (fine < radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, (fine < radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+
+
+def _paint_chest(canvas: AnatomyCanvas, lung: Field, generator: np.random.Generator) -> None:
+    """The chest's wall of ribs and the muscles between them, and the dark lung within."""
+    region = canvas.region((-200, -200, -200), (LUNG[0] + LUNG_RADII[0] + WALL + 2, 200, 60))
+    x, y, z = region.points
+    lung = region.part(lung)
+    fine = region.fine(lung * canvas.scale)
+    canvas.paint(region, fine < WALL - 1, Tissue.MUSCLE)
+    # Ribs fall forward.
+    phase = np.mod(z + 0.45 * y + 0.15 * x + generator.uniform(0, RIB_STEP), RIB_STEP) - RIB_STEP / 2
+    rib = np.hypot(phase / 1.35, lung - 5.5) - 4.0
+    rib_fine = region.fine(rib.astype(np.float32))
+    near = fine < WALL + 2
+    canvas.paint(region, near & (rib_fine < 1.2), Tissue.FAT)
+    canvas.paint(region, near & (rib_fine < 0), Tissue.CORTEX)
+    canvas.paint(region, near & (rib_fine < -1.1), Tissue.MARROW)
+    canvas.paint(region, fine < 1.0, Tissue.SEPTUM)
+    # Air, with the little that its vessels give.
+    vessels = smooth_field(lung.shape, [max(2, n // 6) for n in lung.shape], generator)
+    canvas.paint(region, fine < 0, Tissue.AIR)
+    canvas.paint(region, (fine < -4) & (region.fine(vessels) > 2.2), Tissue.VESSEL)
