@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,9 @@ TIMESTEP = 50
 
 TRAINING_SEEDS = range(2000, 2060)
 VALIDATION_SEEDS = range(5000, 5032)
+
+STEPS = {Plane.AXIAL: 450, Plane.SAGITTAL: 200, Plane.CORONAL: 450}
+"""The phantoms' sagittal stacks changed least since the parent bundle was trained."""
 
 SETTINGS = PlaneTraining(
     steps=450,
@@ -65,7 +69,7 @@ def train_planes(
             if parent is not None:
                 start = load_model(parent, torch.device("cpu")).planes[plane].networks
                 networks.load_state_dict(start.state_dict())
-            train_plane(networks, studies, plane, SETTINGS, _printer(plane))
+            train_plane(networks, studies, plane, replace(SETTINGS, steps=STEPS[plane]), _printer(plane))
             save_file({name: tensor.contiguous() for name, tensor in networks.state_dict().items()}, path)
 
 
@@ -97,7 +101,7 @@ def _printer(plane: Plane) -> Report:
         if len(losses) % 20 == 0:
             means = [sum(values) / 20 for values in zip(*losses[-20:], strict=True)]
             print(
-                f"{plane.value} step {step + 1}/{SETTINGS.steps}: segmentation {means[0]:.3f},"
+                f"{plane.value} step {step + 1}/{STEPS[plane]}: segmentation {means[0]:.3f},"
                 f" diagnosis {means[1]:.3f}, {time.monotonic() - began:.0f} s",
                 flush=True,
             )
@@ -130,7 +134,7 @@ def main() -> None:
             parent,
             timestep=TIMESTEP,
             window_size=WINDOW_SIZE,
-            steps=SETTINGS.steps,
+            steps=STEPS,
             training_seeds=TRAINING_SEEDS,
             validation_seeds=VALIDATION_SEEDS,
         )

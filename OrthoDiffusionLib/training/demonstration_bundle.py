@@ -73,7 +73,7 @@ def build_demonstration(
     *,
     timestep: int,
     window_size: int,
-    steps: int,
+    steps: Mapping[Plane, int],
     training_seeds: range,
     validation_seeds: range,
 ) -> Bundle:
@@ -101,8 +101,8 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps} steps on labelled phantoms; not pre-trained."
-            f" {_start(parent)}",
+            "encoder_training": f"Trained with its heads for {steps[plane]} steps on labelled phantoms;"
+            f" not pre-trained. {_start(parent)}",
             "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
         }
@@ -154,13 +154,14 @@ def _start(parent: Bundle | None) -> str:
     return f"Training started from the weights of {parent.manifest.name} {parent.manifest.version}."
 
 
-def _model_card(steps: int, studies: int, parent: Bundle | None) -> str:
+def _model_card(steps: Mapping[Plane, int], studies: int, parent: Bundle | None) -> str:
+    told = ", ".join(f"{count} ({plane.value})" for plane, count in steps.items())
     return f"""# Demonstration model of the knee
 
 **{NOTICE}**
 
 Three small denoising encoders (32 base channels, windows of 16 slices), each with a segmentation decoder for 11
-structures and a diagnosis head for 8 findings. They were trained together for {steps} steps a plane on {studies}
+structures and a diagnosis head for 8 findings. They were trained together for {told} steps on {studies}
 synthetic knees, half of the windows off the centre in contrasts of chance. {_start(parent)}
 A gate weighs the planes; temperatures and thresholds were chosen on held-out phantoms.
 
