@@ -14,8 +14,8 @@ from OrthoDiffusionLib.phantom.ankle_bones import medial_wall, over_dome
 from OrthoDiffusionLib.phantom.ankle_shape import DOME_CENTRE, AnkleShape
 from OrthoDiffusionLib.phantom.body_regions import region_near
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
 from OrthoDiffusionLib.phantom.distances import Field, Points
-from OrthoDiffusionLib.phantom.knee_cartilage import paint_layer
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -73,7 +73,7 @@ def paint_cartilage(
 def _paint(canvas: AnatomyCanvas, bone: Field, thickness: Field, label: int) -> None:
     covered = np.where(thickness > 0.2, bone, 99).astype(np.float32)
     part = region_near(canvas, covered)
-    paint_layer(canvas, part, part.part(bone), part.part(thickness), Tissue.CARTILAGE, label, FREE)
+    paint_cartilage_layer(canvas, part, part.part(bone), part.part(thickness), label, FREE)
 
 
 def _facing(other: Field, space: float) -> Field:

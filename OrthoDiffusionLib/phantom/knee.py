@@ -12,6 +12,7 @@ from OrthoDiffusionLib.phantom import knee_bones as bones
 from OrthoDiffusionLib.phantom import knee_cartilage as cartilage
 from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
 from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
 from OrthoDiffusionLib.phantom.knee_fluid import paint_capsule, paint_fluid
 from OrthoDiffusionLib.phantom.knee_injuries import paint_bruises
@@ -137,4 +138,4 @@ def _paint_cartilage(
             thickness = cartilage.tibial_thickness(region.points, distance, shape, generator)
         else:
             thickness = cartilage.patellar_thickness(bones.in_patella(region.points, shape), distance, shape)
-        cartilage.paint_layer(canvas, region, distance, thickness, Tissue.CARTILAGE, label, SOFT)
+        paint_cartilage_layer(canvas, region, distance, thickness, label, SOFT)

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, Points
 from OrthoDiffusionLib.phantom.knee_bones import joint_space
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
-from OrthoDiffusionLib.phantom.tissues import Tissue
 
 
 def _rising(value: npt.NDArray[Any], width: float) -> Field:
@@ -66,19 +64,3 @@ def patellar_thickness(points: Points, distance: Field, shape: KneeShape) -> Fie
     x, y, z = points
     cover = _rising(20.5 - np.abs(x), 5) * _rising(z + 13, 4) * _rising(17 - z, 4) * (y < -1)
     return np.asarray(shape.patellar_cartilage * cover * (1 - 0.018 * np.abs(x)), np.float32)
-
-
-def paint_layer(
-    canvas: AnatomyCanvas,
-    region: Region,
-    distance: Field,
-    thickness: Field,
-    tissue: Tissue,
-    label: int,
-    free: tuple[Tissue, ...],
-) -> None:
-    """Paint what lies within the thickness over a bone, where one of the `free` tissues is."""
-    beyond = distance * canvas.scale
-    # 0.5 mm: a thinner layer is no more than the grid's own blur, and breaks into specks.
-    layer = (region.fine(beyond - thickness) < 0) & (region.fine(beyond) >= 0) & (region.fine(thickness) > 0.5)
-    canvas.paint(region, layer & canvas.is_any(region, *free), tissue, label)

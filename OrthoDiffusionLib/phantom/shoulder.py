@@ -12,8 +12,8 @@ from OrthoDiffusionLib.phantom import shoulder_bones as bones
 from OrthoDiffusionLib.phantom import shoulder_cartilage as cartilage
 from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
 from OrthoDiffusionLib.phantom.distances import Field
-from OrthoDiffusionLib.phantom.knee_cartilage import paint_layer
 from OrthoDiffusionLib.phantom.marrow import paint_red_marrow
 from OrthoDiffusionLib.phantom.shoulder_ac_joint import paint_ac_joint, with_osteophytes
 from OrthoDiffusionLib.phantom.shoulder_biceps import biceps, paint_biceps, paint_sheath
@@ -114,9 +114,9 @@ def _paint_cartilage(
     socket, head = canvas.region((-40, -32, -30), (6, 22, 30)), canvas.region((-34, -34, -34), (34, 34, 34))
     points = bones.in_scapula(socket.points, shape)
     thickness = cartilage.glenoid_thickness(points, shape)
-    paint_layer(canvas, socket, socket.part(fields["scapula"][1]), thickness, Tissue.CARTILAGE, label, SOFT)
+    paint_cartilage_layer(canvas, socket, socket.part(fields["scapula"][1]), thickness, label, SOFT)
     thickness = cartilage.humeral_thickness(bones.in_humerus(head.points, shape), shape)
-    paint_layer(canvas, head, head.part(fields["humerus"][1]), thickness, Tissue.CARTILAGE, label, SOFT)
+    paint_cartilage_layer(canvas, head, head.part(fields["humerus"][1]), thickness, label, SOFT)
     ring = socket.fine(cartilage.labrum(points, shape) * canvas.scale) < 0
     free = canvas.is_any(socket, *SOFT) & ~canvas.labelled(socket)
     canvas.paint(socket, ring & free, Tissue.MENISCUS)
