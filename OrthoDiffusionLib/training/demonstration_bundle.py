@@ -101,8 +101,7 @@ def build_demonstration(
         recipes[plane.value] = {
             "timestep": timestep,
             "block": network.block,
-            "encoder_training": f"Trained with its heads for {steps[plane]} steps on labelled phantoms;"
-            f" not pre-trained. {_start(parent)}",
+            "encoder_training": _training(steps[plane], parent),
             "skips": isinstance(network.segmentation, SkipSegmentationDecoder),
             **files,
         }
@@ -148,6 +147,12 @@ def build_demonstration(
     return write_bundle(folder, description, weights, card, LICENSE_TEXT)
 
 
+def _training(steps: int, parent: Bundle | None) -> str:
+    if parent is not None and steps == 0:
+        return f"As in {parent.manifest.name} {parent.manifest.version}: with its heads on labelled phantoms."
+    return f"Trained with its heads for {steps} steps on labelled phantoms; not pre-trained. {_start(parent)}"
+
+
 def _start(parent: Bundle | None) -> str:
     if parent is None:
         return "Training started from random weights."
@@ -155,7 +160,7 @@ def _start(parent: Bundle | None) -> str:
 
 
 def _model_card(steps: Mapping[Plane, int], studies: int, parent: Bundle | None) -> str:
-    told = ", ".join(f"{count} ({plane.value})" for plane, count in steps.items())
+    told = ", ".join(f"{count} ({plane.value})" for plane, count in steps.items() if count)
     return f"""# Demonstration model of the knee
 
 **{NOTICE}**
