@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from OrthoDiffusionLib.phantom.canvas import REACH
+from OrthoDiffusionLib.phantom.bending import bent_back
 from OrthoDiffusionLib.phantom.distances import Points, Vector, turned
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 
 DOME_RADIUS = 20.7
 """mm, of the talar dome in the sagittal plane: 20.7 +- 2.6 (Hayes et al. 2006, J Foot Ankle Surg 45:393)."""
@@ -65,13 +64,8 @@ class AnkleShape:
 
     def describe(self, points: Points) -> Points:
         """Positions in this ankle's joint frame, as positions in the standard ankle: bent back and unscaled."""
-        generator = np.random.Generator(np.random.PCG64(self.bend_seed))
-        bent = []
-        for coordinate in points:
-            # 1.2 mm at one standard deviation over some 40 mm: contacts stay, outlines differ.
-            shift = 1.2 * smooth_field(coordinate.shape, (3, 5, 6), generator)
-            bent.append(((coordinate + np.clip(shift, -0.9 * REACH, 0.9 * REACH)) / self.scale).astype(np.float32))
-        return bent[0], bent[1], bent[2]
+        # 1.2 mm at one standard deviation over some 40 mm: contacts stay, outlines differ.
+        return bent_back(points, self.bend_seed, 1.2, (3, 5, 6), self.scale)
 
     def in_foot(self, points: Points) -> Points:
         """Points of the tibia's frame in the foot's: turned back from plantar flexion."""

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from OrthoDiffusionLib.phantom.canvas import REACH
+from OrthoDiffusionLib.phantom.bending import bent_back
 from OrthoDiffusionLib.phantom.distances import Points
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,8 @@ class KneeShape:
 
     def describe(self, points: Points) -> Points:
         """Positions in this knee's joint frame, as positions in the standard knee: bent back and unscaled."""
-        generator = np.random.Generator(np.random.PCG64(self.bend_seed))
-        bent = []
-        for coordinate in points:
-            # 1.5 mm at one standard deviation over some 40 mm: contacts stay, outlines differ.
-            shift = 1.5 * smooth_field(coordinate.shape, (4, 4, 5), generator)
-            bent.append(((coordinate + np.clip(shift, -0.9 * REACH, 0.9 * REACH)) / self.scale).astype(np.float32))
-        return bent[0], bent[1], bent[2]
+        # 1.5 mm at one standard deviation over some 40 mm: contacts stay, outlines differ.
+        return bent_back(points, self.bend_seed, 1.5, (4, 4, 5), self.scale)
 
 
 def draw_shape(generator: np.random.Generator) -> KneeShape:

@@ -23,9 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from OrthoDiffusionLib.phantom.canvas import REACH
+from OrthoDiffusionLib.phantom.bending import bent_back
 from OrthoDiffusionLib.phantom.distances import Points
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 
 HEAD = 23.5
 """mm, radius of the standard shoulder's humeral head."""
@@ -77,12 +76,7 @@ class ShoulderShape:
 
     def describe(self, points: Points) -> Points:
         """Positions in this shoulder's joint frame, as positions in the standard one: bent back and unscaled."""
-        generator = np.random.Generator(np.random.PCG64(self.bend_seed))
-        bent = []
-        for coordinate in points:
-            shift = BEND * smooth_field(coordinate.shape, (4, 4, 4), generator)
-            bent.append(((coordinate + np.clip(shift, -0.9 * REACH, 0.9 * REACH)) / self.scale).astype(np.float32))
-        return bent[0], bent[1], bent[2]
+        return bent_back(points, self.bend_seed, BEND, (4, 4, 4), self.scale)
 
     def joint_space(self) -> float:
         """From the head's bone to the glenoid's at its middle, in the standard shoulder, mm."""
