@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.evaluation.metrics import dice, expected_calibration_error
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.training import plane_training
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.calibration import calibrate
+from OrthoDiffusionLib.training.crops import crop_around_structure
 from OrthoDiffusionLib.training.gate_training import train_gate
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.phantom_stacks import PlaneStack, StudyStacks
-from OrthoDiffusionLib.training.plane_training import PlaneTraining, train_plane
+from OrthoDiffusionLib.training.plane_training import PlaneTraining, Report, train_plane
 
 
 def toy_studies(count: int = 4) -> list[StudyStacks]:
@@ -78,6 +83,44 @@ def test_a_frozen_encoder_stays_as_it_is() -> None:
     settings = PlaneTraining(steps=2, size=32, batch=1, encoder_rate=0.0, diagnosis_share=0.0)
     train_plane(networks, toy_studies(), Plane.AXIAL, settings, lambda *_: None)
     assert all(torch.equal(before[name], tensor) for name, tensor in networks.encoder.state_dict().items())
+
+
+def test_interrupted_it_goes_on_exactly_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plane_training, "SAVE_EVERY", 2)
+    settings = PlaneTraining(steps=5, size=32, batch=2, crop=16, crop_share=0.5, learning_rate=1e-3)
+
+    def interrupted(step: int, *_: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    def trained(folder: Path | None, report: Report, settings: PlaneTraining = settings) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        networks = PlaneNetworks(UNetConfig(32), "mid_0", 12, 8)
+        train_plane(networks, toy_studies(), Plane.AXIAL, settings, report, folder)
+        return networks.state_dict()
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, interrupted)
+    again, whole = trained(tmp_path, lambda *_: None), trained(None, lambda *_: None)
+    assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
+    with pytest.raises(OrthoDiffusionError, match="with other settings"):
+        trained(tmp_path, lambda *_: None, PlaneTraining(steps=6, size=32))
+
+
+def test_parts_hold_small_structures_as_often_as_large_ones() -> None:
+    labels = torch.zeros(4, 64, 64, dtype=torch.int8)
+    labels[:, :, :40] = 1
+    labels[2, 60, 60] = 2
+    image = torch.arange(4 * 64 * 64).reshape(4, 64, 64).float()
+    generator = np.random.default_rng(0)
+    parts = [crop_around_structure(image, labels, 32, generator) for _ in range(60)]
+    assert 0.3 < np.mean([bool((truth == 2).any()) for _, truth in parts]) < 0.7
+    for part, truth in parts:
+        assert part.shape == truth.shape == (4, 32, 32)
+        row, column = divmod(int(part[0, 0, 0]), 64)
+        assert torch.equal(truth, labels[:, row : row + 32, column : column + 32])
+    empty, _ = crop_around_structure(image, torch.zeros_like(labels), 32, generator)
+    assert empty.shape == (4, 32, 32)
 
 
 def test_a_poisoned_study_stops_with_a_clear_message() -> None:

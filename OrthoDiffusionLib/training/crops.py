@@ -1,0 +1,37 @@
+"""Parts of a training window around a structure, so that time goes to what is small."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def crop_around_structure(
+    image: torch.Tensor, labels: torch.Tensor, size: int, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut a part out of a window that holds a place of a structure, each structure that is there as likely as the next.
+
+    A thin ligament is as often in the middle as the femur, which has a hundred times its pixels.
+
+    Args:
+        image: (k, i, j).
+        labels: integers, the same shape; 0 and below are no structure.
+        size: pixels of the part along i and j, at most those of the window.
+        generator: draws the structure, its place and where in the part that lies; of a window without a structure, any
+            part.
+
+    Returns:
+        image and labels, both (k, size, size).
+    """
+    corner = [int(generator.integers(0, length - size + 1)) for length in image.shape[1:]]
+    there = torch.unique(labels[labels > 0])
+    if len(there):
+        chosen = there[int(generator.integers(0, len(there)))]
+        places = torch.nonzero(labels == chosen)
+        place = places[int(generator.integers(0, len(places)))][1:]
+        corner = [
+            int(np.clip(at - generator.integers(size // 4, size - size // 4), 0, length - size))
+            for at, length in zip(place.tolist(), image.shape[1:], strict=True)
+        ]
+    rows, columns = (slice(first, first + size) for first in corner)
+    return image[:, rows, columns], labels[:, rows, columns]
