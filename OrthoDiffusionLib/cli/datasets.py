@@ -19,6 +19,21 @@ Phantoms = Annotated[
 ]
 
 
+PhantomJoint = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--joint", help="Of the phantoms: knee, ankle or shoulder. A manifest says its own."),
+]
+RandomContrast = Annotated[
+    bool,
+    typer.Option(
+        "--random-contrast", help="Scan each phantom once more in a contrast of chance, so that masks hold on others."
+    ),
+]
+
+
+Workers = Annotated[int, typer.Option(help="Processes that prepare studies.", min=1)]
+
+
 def training_device() -> str:
     """`cuda` where there is one, else `cpu`."""
     import torch
@@ -26,8 +41,39 @@ def training_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def joint_of(dataset: Path | None, phantoms_joint: str | None) -> str:
+    """The joint of a manifest, or of phantoms.
+
+    Raises:
+        OrthoDiffusionError: USAGE, when the manifest is of another joint than was asked for, or there is no phantom of
+            the joint; what reading the manifest raises.
+    """
+    from OrthoDiffusionLib.datasets.manifest import read_manifest
+    from OrthoDiffusionLib.phantom import JOINT_MODELS
+
+    if dataset is not None:
+        joint = read_manifest(dataset).joint
+        if phantoms_joint not in (None, joint):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, f"The dataset is of the {joint}.", "Leave out --joint, which is for phantoms."
+            )
+        return joint
+    joint = phantoms_joint or "knee"
+    if joint not in JOINT_MODELS:
+        known = ", ".join(JOINT_MODELS)
+        raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {known}.")
+    return joint
+
+
 def prepared_studies(
-    dataset: Path | None, phantoms: str | None, cache: Path, size: int, processes: int = 1
+    dataset: Path | None,
+    phantoms: str | None,
+    cache: Path,
+    size: int,
+    processes: int = 1,
+    joint: str | None = None,
+    *,
+    random_contrast: bool = False,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
 
@@ -37,10 +83,12 @@ def prepared_studies(
         cache: folder of what is prepared.
         size: pixels.
         processes: that prepare.
+        joint: of the phantoms; None for the knee.
+        random_contrast: whether phantoms are also scanned in a contrast of chance.
 
     Raises:
-        OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers; what
-            reading the dataset raises.
+        OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
+            joint without phantoms, or a contrast of chance of what is no phantom; what reading the dataset raises.
     """
     from OrthoDiffusionLib.datasets.cache import prepare_manifest, prepare_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
@@ -49,7 +97,12 @@ def prepared_studies(
         raise OrthoDiffusionError(
             ErrorKind.USAGE, "Training needs one dataset.", "Give either --dataset or --phantoms."
         )
+    joint = joint_of(dataset, joint)
     if dataset is not None:
+        if random_contrast:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "Only phantoms can be scanned once more.", "Leave out --random-contrast."
+            )
         return prepare_manifest(read_manifest(dataset), cache, size, processes)
     assert phantoms is not None
     first, separator, last = phantoms.partition(":")
@@ -57,4 +110,5 @@ def prepared_studies(
         raise OrthoDiffusionError(
             ErrorKind.USAGE, f"{phantoms} is no range of seeds.", "Write it as FIRST:LAST, such as 0:200."
         )
-    return prepare_phantoms(range(int(first), int(last)), cache, size, processes)
+    seeds = range(int(first), int(last))
+    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)

@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
+from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, RandomContrast, Workers, prepared_studies
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 
@@ -31,7 +31,9 @@ def pretrain(
     strategy: Annotated[
         str, typer.Option(help="ddp: each device holds the network; fsdp: a part of it; auto: ddp for several.")
     ] = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that prepare studies.", min=1)] = 1,
+    workers: Workers = 1,
+    joint: PhantomJoint = None,
+    random_contrast: RandomContrast = False,
 ) -> None:
     """Pre-train an encoder on images alone; started again, it goes on from its last checkpoint.
 
@@ -46,7 +48,9 @@ def pretrain(
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4
-        studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers)
+        studies = prepared_studies(
+            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+        )
         fabric.launch()
         with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:
             task = bar.add_task(f"Pre-training {plane.value}", total=settings.steps)

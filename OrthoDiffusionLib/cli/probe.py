@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies
+from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, Workers, prepared_studies
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -28,6 +28,8 @@ def probe(
     blocks: Annotated[str, typer.Option(help="Separated by commas; or all.")] = "all",
     timesteps: Annotated[str, typer.Option(help="Separated by commas, 0 to 999.")] = "10,50,100,150,200,300,500,800",
     cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")] = None,  # noqa: UP045
+    workers: Workers = 1,
+    joint: PhantomJoint = None,
 ) -> None:
     """Score linear probes on each block's features at each timestep; a table, and the curve that rises and falls."""
     with reported():
@@ -44,7 +46,9 @@ def probe(
         times = _numbers(timesteps)
         studies = [
             study
-            for study in prepared_studies(dataset, phantoms, cache or output / "cache", trained.window_size)
+            for study in prepared_studies(
+                dataset, phantoms, cache or output / "cache", trained.window_size, workers, joint
+            )
             if plane in study.depths
         ]
         joint = studies[0].joint if studies else "knee"

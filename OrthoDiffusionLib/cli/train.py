@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -9,8 +10,20 @@ import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.cli.datasets import Dataset, Phantoms, prepared_studies, training_device
+from OrthoDiffusionLib.cli.datasets import (
+    Dataset,
+    PhantomJoint,
+    Phantoms,
+    RandomContrast,
+    Workers,
+    joint_of,
+    prepared_studies,
+    training_device,
+)
 from OrthoDiffusionLib.cli.reporting import err, out, reported
+
+UNFINISHED = "unfinished"
+"""Folder in a training's output that holds its checkpoints until it is done."""
 
 OfPlane = Annotated[Plane, typer.Option(help="To be trained.")]
 Start = Annotated[
@@ -34,8 +47,13 @@ def train_segmentation(
     config: Annotated[str, typer.Option(help="segmentation, or a YAML file.")] = "segmentation",
     change: Changes = None,
     cache: Cache = None,
+    workers: Workers = 1,
+    joint: PhantomJoint = None,
+    random_contrast: RandomContrast = False,
 ) -> None:
-    """Train a segmentation decoder on masks; the weights of the best validation are kept.
+    """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
+
+    The weights of the best validation are kept. From networks of another joint, the encoder alone is taken over.
 
     Example: orthodiffusion train-segmentation --plane axial --from pretrained/axial --dataset knees.json --output axial
     """
@@ -46,8 +64,11 @@ def train_segmentation(
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
         settings = load_settings(SegmentationSettings, config, change or ())
-        begun = starting_point(start, plane, "knee", settings)
-        studies = prepared_studies(dataset, phantoms, cache or output / "cache", begun.description.window_size * 5 // 4)
+        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
+        size = begun.description.window_size * 5 // 4
+        studies = prepared_studies(
+            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+        )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=settings.steps)
             best = 0.0
@@ -57,8 +78,9 @@ def train_segmentation(
                 best = max(best, score or 0.0)
                 bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}, best Dice {best:.3f}")
 
-            trained = train(begun, studies, settings, report, training_device())
+            trained = train(begun, studies, settings, report, training_device(), output / UNFINISHED)
         save_plane(output, trained, {})
+        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(trained.description.history[-1], soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
 
@@ -72,6 +94,8 @@ def train_diagnosis(
     config: Annotated[str, typer.Option(help="diagnosis, or a YAML file.")] = "diagnosis",
     change: Changes = None,
     cache: Cache = None,
+    workers: Workers = 1,
+    joint: PhantomJoint = None,
 ) -> None:
     """Train a diagnosis head, and keep each study's logits from heads that saw no study of its patient.
 
@@ -86,8 +110,9 @@ def train_diagnosis(
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
         settings = load_settings(DiagnosisSettings, config, change or ())
-        begun = starting_point(start, plane, "knee", settings)
-        studies = prepared_studies(dataset, phantoms, cache or output / "cache", begun.description.window_size * 5 // 4)
+        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
+        size = begun.description.window_size * 5 // 4
+        studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers, joint)
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
             trained, held_out, pooled = train(

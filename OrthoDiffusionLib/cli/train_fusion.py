@@ -94,7 +94,9 @@ def _studies(data: Path | None, phantoms: str | None, cache: Path, described: Pl
     from OrthoDiffusionLib.training.fusion_data import FusionStudy
 
     if data is None or phantoms is not None:
-        prepared = prepared_studies(data, phantoms, cache, described.window_size * 5 // 4)
+        prepared = prepared_studies(
+            data, phantoms, cache, described.window_size * 5 // 4, joint=described.joint if data is None else None
+        )
         return [FusionStudy.of_cached(study) for study in prepared]
     manifest = read_manifest(data)
     if manifest.joint != described.joint:

@@ -26,6 +26,9 @@ from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stac
 FORMAT = 2
 """Of the files; another one makes all of them again."""
 
+RANDOM_SCAN = 1_000_000
+"""Added to a phantom's seed for its scan of random contrast, which lies elsewhere than the one of physical contrast."""
+
 LIBRARY = Path(__file__).resolve().parents[1]
 IMAGE_CODE = ("datasets/stacks.py", "volumes/orientation.py", "volumes/windows.py")
 PHANTOM_CODE = (*IMAGE_CODE, "phantom/*.py")
@@ -79,17 +82,43 @@ def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, process
     return _prepare(jobs, folder, processes)
 
 
-def prepare_phantoms(seeds: Sequence[int], folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
-    """Phantom studies of these seeds, in order; those whose files are missing or broken are made."""
+def prepare_phantoms(
+    seeds: Sequence[int],
+    folder: Path,
+    size: int,
+    processes: int = 1,
+    joint: str = "knee",
+    *,
+    random_contrast: bool = False,
+) -> list[CachedStudy]:
+    """Phantom studies of these seeds, in order; those whose files are missing or broken are made.
+
+    Args:
+        seeds: of the studies.
+        folder: of the files.
+        size: pixels.
+        processes: that make studies.
+        joint: of the phantoms.
+        random_contrast: whether each plane has a second series, the same joint scanned elsewhere in a contrast of
+            chance.
+    """
+    kind = joint + ("-random" if random_contrast else "")
     code = _code_hash(PHANTOM_CODE)[:12]
-    jobs = [(f"phantom-{seed}-{size}-{FORMAT}-{code}", partial(_phantom, seed, size)) for seed in seeds]
+    jobs = [
+        (f"phantom-{kind}-{seed}-{size}-{FORMAT}-{code}", partial(_phantom, seed, size, joint, random_contrast))
+        for seed in seeds
+    ]
     return _prepare(jobs, folder, processes)
 
 
-def _phantom(seed: int, size: int) -> StudyStacks:
-    from OrthoDiffusionLib.phantom import make_study
+def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudyStacks:
+    from OrthoDiffusionLib.phantom import make_anatomy, scan_anatomy
 
-    return stacks_of_phantom(make_study(seed), size)
+    anatomy = make_anatomy(seed, joint)
+    scans = [scan_anatomy(anatomy, seed)]
+    if random_contrast:
+        scans.append(scan_anatomy(anatomy, seed + RANDOM_SCAN, contrast="random"))
+    return stacks_of_phantom(scans, size)
 
 
 def _entry_key(entry: StudyEntry, joint: str, size: int) -> str:

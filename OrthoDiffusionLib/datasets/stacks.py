@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,14 +92,23 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
     )
 
 
-def stacks_of_phantom(study: PhantomStudy, size: int, joint: str = "knee") -> StudyStacks:
-    """A phantom study at size x size pixels."""
+def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
+    """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it."""
     planes = {
-        plane: (_stack(series.volume, Volume(series.labels, series.volume.affine), plane, size),)
-        for plane, series in study.planes.items()
+        plane: tuple(
+            _stack(
+                scan.planes[plane].volume,
+                Volume(scan.planes[plane].labels, scan.planes[plane].volume.affine),
+                plane,
+                size,
+            )
+            for scan in scans
+        )
+        for plane in scans[0].planes
     }
-    present = [study.findings[finding.key] > 0 for finding in load_joint(joint).findings]
-    name = f"phantom-{study.seed}"
+    joint, findings = scans[0].joint, scans[0].findings
+    present = [findings[finding.key] > 0 for finding in load_joint(joint).findings]
+    name = f"phantom-{scans[0].seed}"
     return StudyStacks(name, name, planes, np.array(present, np.float32), joint=joint)
 
 

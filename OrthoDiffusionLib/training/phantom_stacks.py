@@ -15,13 +15,12 @@ import numpy.typing as npt
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.datasets.cache import RANDOM_SCAN
+from OrthoDiffusionLib.datasets.stacks import nearest_labels
 from OrthoDiffusionLib.phantom import PhantomSeries, make_anatomy, scan_anatomy
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import resize_slices
-
-RANDOM_SCAN = 1_000_000
-"""Added to a study's seed for its scan of random contrast, which lies elsewhere than the one of physical contrast."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +88,6 @@ def _stack(series: PhantomSeries, plane: Plane, size: int) -> tuple[npt.NDArray[
     image = to_network_axes(series.volume, plane).array
     labels = to_network_axes(Volume(series.labels, series.volume.affine), plane).array
     return resize_slices(image, size).astype(np.float16), nearest_labels(labels, size)
-
-
-def nearest_labels(labels: npt.NDArray[np.int16], size: int) -> npt.NDArray[np.int8]:
-    """Labels (i, j, k) at the centres of size x size network pixels, slices first: (k, size, size)."""
-    rows, columns = (
-        np.rint((np.arange(size) + 0.5) * n / size - 0.5).clip(0, n - 1).astype(int) for n in labels.shape[:2]
-    )
-    return np.moveaxis(labels[rows][:, columns], 2, 0).astype(np.int8)
 
 
 def _read(path: Path) -> StudyStacks:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +19,17 @@ from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
-from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
+from OrthoDiffusionLib.training.checkpoints import (
+    Checkpoint,
+    latest_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
+from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
@@ -38,8 +47,12 @@ def train_segmentation(
     settings: SegmentationSettings,
     report: Report,
     device: torch.device | str = "cpu",
+    folder: Path | None = None,
 ) -> TrainedPlane:
     """Train a decoder, and keep the weights of the best validation.
+
+    Interrupted and started again with the same arguments, it goes on from its last validation and ends with the same
+    weights.
 
     A diagnosis head of `start` is kept when the encoder is frozen, and dropped when it changes.
 
@@ -49,13 +62,14 @@ def train_segmentation(
         settings: of the training.
         report: told each step.
         device: to train on.
+        folder: of the checkpoints, one at each validation; None for none.
 
     Returns:
         the networks, on the CPU.
 
     Raises:
-        OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; TRAINING_DIVERGED, when the loss is
-            no number any more.
+        OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
+            another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -72,14 +86,25 @@ def train_segmentation(
     networks, description = _networks(start, settings)
     networks.to(device)
     size = description.window_size
+    if settings.crop > size or settings.crop % networks.encoder.config.reduction:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
+            f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
+        )
     optimiser = _optimiser(networks, settings)
-    best, best_state, waited, step = -1.0, _copied(networks), 0, 0
+    about = _about(start, usable, settings)
+    reached = _Reached(0, -1.0, _copied(networks), 0)
+    if folder is not None:
+        reached = _taken_up(folder, about, networks, optimiser) or reached
+    first, best, best_state, waited = reached
+    step = first - 1
 
-    def batches(step: int) -> list[_Windows]:
-        return _drawn(train, plane, size, settings, step)
+    def batches(step: int) -> list[NoisedWindows]:
+        return segmentation_batch(train, plane, size, settings, step)
 
     workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
-    for step, drawn in prefetched(batches, 0, settings.steps, workers):
+    for step, drawn in prefetched(batches, first, settings.steps, workers):
         for group in optimiser.param_groups:
             decay = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             group["lr"] = group["share"] * settings.learning_rate * decay
@@ -96,6 +121,13 @@ def train_segmentation(
             waited = 0 if score > best else waited + 1
             if score > best:
                 best, best_state = score, _copied(networks)
+            if folder is not None:
+                parts_now = {
+                    "networks": _copied(networks),
+                    "best": best_state,
+                    "optimiser": optimiser_tensors(optimiser),
+                }
+                save_checkpoint(folder, Checkpoint(step + 1, parts_now, {**about, "dice": best, "waited": waited}))
         report(step, loss, score)
         if waited >= settings.patience:
             break
@@ -107,6 +139,43 @@ def train_segmentation(
         f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate; mean Dice {best:.3f} in"
         f" the centre windows of {len(validation)} studies of other patients."
     )
+
+
+class _Reached(NamedTuple):
+    """How far a training is: its next step, its best Dice with those weights, and validations waited since."""
+
+    step: int
+    best: float
+    best_state: Mapping[str, torch.Tensor]
+    waited: int
+
+
+def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: SegmentationSettings) -> dict[str, object]:
+    """What tells a training from another one."""
+    names = hashlib.sha256("\n".join(study.id for study in studies).encode()).hexdigest()
+    return {
+        "start": start.description.model_dump(mode="json"),
+        "studies": names,
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def _taken_up(
+    folder: Path, about: Mapping[str, object], networks: PlaneNetworks, optimiser: torch.optim.Optimizer
+) -> _Reached | None:
+    """Put networks and optimiser where an interrupted training left them; None when there was none."""
+    found = latest_checkpoint(folder)
+    if found is None:
+        return None
+    if any(found.about.get(key) != value for key, value in about.items()):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The output folder holds an unfinished training with another start, other studies or other settings.",
+            "Choose another folder, or what it was started with.",
+        )
+    networks.load_state_dict(found.parts["networks"])
+    restore_optimiser(optimiser, found.parts["optimiser"])
+    return _Reached(found.step, found.about["dice"], found.parts["best"], found.about["waited"])
 
 
 def validation_dice(
@@ -172,15 +241,11 @@ def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in networks.state_dict().items()}
 
 
-class _Windows(NamedTuple):
-    """Noised windows (n, 1, 16, size, size) and their labels (n, 16, size, size)."""
-
-    noised: torch.Tensor
-    labels: torch.Tensor
-
-
 def _step(
-    networks: PlaneNetworks, optimiser: torch.optim.Optimizer, parts: Sequence[_Windows], settings: SegmentationSettings
+    networks: PlaneNetworks,
+    optimiser: torch.optim.Optimizer,
+    parts: Sequence[NoisedWindows],
+    settings: SegmentationSettings,
 ) -> float:
     """One step of the optimiser; the mean loss."""
     networks.train()
@@ -198,39 +263,3 @@ def _step(
     torch.nn.utils.clip_grad_norm_([p for p in networks.parameters() if p.requires_grad], 1.0)
     optimiser.step()
     return total
-
-
-def _drawn(
-    studies: Sequence[CachedStudy], plane: Plane, size: int, settings: SegmentationSettings, step: int
-) -> list[_Windows]:
-    """The windows of a step in parts; they depend on the seed, the step and their number alone."""
-    parts = []
-    for first in range(0, settings.batch, settings.together):
-        windows, labels = [], []
-        for number in range(first, min(first + settings.together, settings.batch)):
-            generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
-            window, truth = _draw(studies, plane, size, settings, generator)
-            noise = torch.from_numpy(generator.standard_normal((1, 1, *window.shape), dtype=np.float32))
-            windows.append(cosine_schedule().noised(window[None, None], torch.tensor([settings.timestep]), noise)[0])
-            labels.append(truth)
-        parts.append(_Windows(torch.stack(windows), torch.stack(labels)))
-    return parts
-
-
-def _draw(
-    studies: Sequence[CachedStudy],
-    plane: Plane,
-    size: int,
-    settings: SegmentationSettings,
-    generator: np.random.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A window with a mask, (16, size, size) each, anywhere in a stack."""
-    study = studies[int(generator.integers(len(studies)))]
-    series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
-    start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
-    image, labels = study.window(plane, series, start)
-    assert labels is not None
-    window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)
-    if generator.random() < settings.contrast_share:
-        window = randomise_contrast(window, generator)
-    return window, truth

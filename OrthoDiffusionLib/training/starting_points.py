@@ -20,6 +20,8 @@ from OrthoDiffusionLib.training.trained_plane import (
 def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
     """A plane's networks to train further: those of a former training with their heads, else an encoder alone.
 
+    Of a former training for another joint the encoder alone is taken over, for its heads know other structures.
+
     Args:
         source: folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`; or a bundle's name or
             folder.
@@ -33,7 +35,7 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     """
     folder = Path(source)
     if (folder / DESCRIPTION).exists():
-        return _former(load_plane(folder), plane, settings)
+        return _former(load_plane(folder), plane, joint, settings)
     pretrained = any(folder.glob("checkpoint-*")) if folder.is_dir() else False
     trained = pretrained_encoder(folder, plane) if pretrained else bundle_encoder(source, plane)
     config = trained.encoder.config
@@ -52,7 +54,7 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     return TrainedPlane(description, networks.eval().requires_grad_(False))
 
 
-def _former(trained: TrainedPlane, plane: Plane, settings: FineTuneSettings) -> TrainedPlane:
+def _former(trained: TrainedPlane, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
     description = trained.description
     if description.plane is not plane:
         raise OrthoDiffusionError(
@@ -60,6 +62,18 @@ def _former(trained: TrainedPlane, plane: Plane, settings: FineTuneSettings) -> 
             f"The networks in this folder are of the {description.plane.value} plane.",
             f"Name a folder of the {plane.value} plane.",
         )
+    if description.joint != joint:
+        taken_over = description.model_copy(
+            update={
+                "joint": joint,
+                "block": settings.block,
+                "timestep": settings.timestep,
+                "history": (*description.history, f"Encoder taken over from networks of the {description.joint}."),
+            }
+        )
+        networks = empty_networks(taken_over, segmentation=False, diagnosis=False)
+        networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
+        return TrainedPlane(taken_over, networks.eval().requires_grad_(False))
     if (description.block, description.timestep) != (settings.block, settings.timestep):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_dataset import PATIENTS, write_dataset
 
-from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.cli.datasets import prepared_studies
 from OrthoDiffusionLib.datasets import cache
 from OrthoDiffusionLib.datasets.cache import prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
@@ -147,3 +148,30 @@ def test_folds_hold_every_study_once_and_patients_together() -> None:
     assert [0 in part for part in parts] == [1 in part for part in parts]
     with pytest.raises(ValueError, match="7 patients make no 8 folds"):
         folds(PATIENTS, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"joint": "elbow"}, "There is no phantom of the elbow"),
+        ({"phantoms": "5:1"}, "5:1 is no range of seeds"),
+        ({"phantoms": None}, "needs one dataset"),
+        ({"dataset": True, "phantoms": None, "joint": "ankle"}, "The dataset is of the knee"),
+        ({"dataset": True, "phantoms": None, "random_contrast": True}, "Only phantoms can be scanned once more"),
+    ],
+)
+def test_what_no_training_can_use_is_said(tmp_path: Path, arguments: dict[str, object], sentence: str) -> None:
+    asked = {"dataset": None, "phantoms": "0:1", **arguments}
+    if asked["dataset"]:
+        asked["dataset"] = write_dataset(tmp_path)
+    with pytest.raises(OrthoDiffusionError, match=sentence):
+        prepared_studies(cache=tmp_path / "cache", size=20, **asked)  # type: ignore[arg-type]
+
+
+def test_a_phantom_of_another_joint_is_scanned_in_two_contrasts(tmp_path: Path) -> None:
+    (study,) = prepared_studies(None, "3:4", tmp_path, 32, joint="ankle", random_contrast=True)
+    assert (study.joint, len(study.present)) == ("ankle", len(load_joint("ankle").findings))
+    for plane in Plane:
+        assert study.masked[plane] == (True, True)
+        (first, _), (second, _) = (study.window(plane, number, 0) for number in (0, 1))
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.98

@@ -17,6 +17,7 @@ from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.prefetch import prefetched
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings
+from OrthoDiffusionLib.training.starting_points import starting_point
 from OrthoDiffusionLib.training.trained_plane import (
     PlaneDescription,
     TrainedPlane,
@@ -96,6 +97,43 @@ def test_training_is_the_same_each_time_and_with_threads(start: TrainedPlane, st
     assert same(list(first.networks.state_dict().values()), list(second.networks.state_dict().values()))
     made = [(step, batch) for step, batch in prefetched(lambda step: step * step, 3, 40, workers=4)]
     assert made == [(step, step * step) for step in range(3, 40)]
+
+
+def test_interrupted_it_goes_on_exactly_where_it_was(
+    start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    settings = SegmentationSettings(steps=6, batch=2, crop=8, crop_share=0.5, validate_every=2, encoder_rate=1)
+
+    def interrupted(step: int, *_: float | None) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_segmentation(start, studies, settings, interrupted, folder=tmp_path)
+    told: list[int] = []
+    again = train_segmentation(start, studies, settings, lambda step, *_: told.append(step), folder=tmp_path)
+    whole = train_segmentation(start, studies, settings, lambda *_: None)
+    assert told == [4, 5]
+    assert same(list(again.networks.state_dict().values()), list(whole.networks.state_dict().values()))
+    assert again.description == whole.description
+    with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+        train_segmentation(start, studies[2:], settings, lambda *_: None, folder=tmp_path)
+    with pytest.raises(OrthoDiffusionError, match="Parts of 10 pixels"):
+        train_segmentation(start, studies, settings.model_copy(update={"crop": 10}), lambda *_: None)
+
+
+def test_networks_of_one_joint_start_those_of_another(
+    start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    settings = SegmentationSettings(steps=1, batch=1, encoder_rate=0)
+    save_plane(tmp_path, train_segmentation(start, studies, settings, lambda *_: None), {})
+    ankle = starting_point(str(tmp_path), Plane.AXIAL, "ankle", DiagnosisSettings())
+    assert ankle.description.joint == "ankle"
+    assert ankle.description.history[-1] == "Encoder taken over from networks of the knee."
+    assert same(encoder_of(ankle), encoder_of(start))
+    assert ankle.networks.segmentation is None
+    knee = starting_point(str(tmp_path), Plane.AXIAL, "knee", DiagnosisSettings())
+    assert knee.networks.segmentation is not None
 
 
 def test_probabilities_follow_the_frequencies_although_rare_findings_weigh_more(start: TrainedPlane) -> None:

@@ -1,0 +1,73 @@
+"""What a step of a segmentation training sees; it depends on the seed, the step and the window's number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.datasets.cache import CachedStudy
+from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
+from OrthoDiffusionLib.training.crops import crop_around_structure
+from OrthoDiffusionLib.training.settings import SegmentationSettings
+from OrthoDiffusionLib.volumes.windows import normalised
+
+
+class NoisedWindows(NamedTuple):
+    """Noised windows (n, 1, 16, size, size) and their labels (n, 16, size, size)."""
+
+    noised: torch.Tensor
+    labels: torch.Tensor
+
+
+def segmentation_batch(
+    studies: Sequence[CachedStudy], plane: Plane, size: int, settings: SegmentationSettings, step: int
+) -> list[NoisedWindows]:
+    """The windows of a step, in the parts that go through the networks together.
+
+    Args:
+        studies: with masked series of the plane.
+        plane: to be trained.
+        size: pixels of whole windows.
+        settings: of the training.
+        step: counted from 0.
+    """
+    parts = []
+    cut = bool(
+        np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step])).random() < settings.crop_share
+    )
+    for first in range(0, settings.batch, settings.together):
+        windows, labels = [], []
+        for number in range(first, min(first + settings.together, settings.batch)):
+            generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
+            window, truth = _draw(studies, plane, size, settings, generator)
+            if cut and settings.crop:
+                window, truth = crop_around_structure(window, truth, settings.crop, generator)
+            noise = torch.from_numpy(generator.standard_normal((1, 1, *window.shape), dtype=np.float32))
+            windows.append(cosine_schedule().noised(window[None, None], torch.tensor([settings.timestep]), noise)[0])
+            labels.append(truth)
+        parts.append(NoisedWindows(torch.stack(windows), torch.stack(labels)))
+    return parts
+
+
+def _draw(
+    studies: Sequence[CachedStudy],
+    plane: Plane,
+    size: int,
+    settings: SegmentationSettings,
+    generator: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A window with a mask, (16, size, size) each, anywhere in a stack."""
+    study = studies[int(generator.integers(len(studies)))]
+    series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
+    start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
+    image, labels = study.window(plane, series, start)
+    assert labels is not None
+    window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)
+    if generator.random() < settings.contrast_share:
+        window = randomise_contrast(window, generator)
+    return window, truth
