@@ -18,7 +18,7 @@ from OrthoDiffusionLib.diffusion.noise import noise_for
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.evaluation.metrics import dice
-from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     latest_checkpoint,
@@ -85,6 +85,7 @@ def train_segmentation(
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))
     networks, description = _networks(start, settings)
     networks.to(device)
+    layout = _fastest_layout(networks, settings, device)
     size = description.window_size
     if settings.crop > size or settings.crop % networks.encoder.config.reduction:
         raise OrthoDiffusionError(
@@ -106,9 +107,8 @@ def train_segmentation(
     workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
     for step, drawn in prefetched(batches, first, settings.steps, workers):
         for group in optimiser.param_groups:
-            decay = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-            group["lr"] = group["share"] * settings.learning_rate * decay
-        loss = _step(networks, optimiser, drawn, settings)
+            group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
+        loss = _step(networks, optimiser, drawn, settings, layout)
         if not math.isfinite(loss):
             raise OrthoDiffusionError(
                 ErrorKind.TRAINING_DIVERGED,
@@ -226,14 +226,22 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
         assert networks.segmentation is not None
         networks.segmentation.load_state_dict(start.networks.segmentation.state_dict())
     networks.encoder.requires_grad_(settings.encoder_rate > 0)
+    networks.encoder.input_blocks[: settings.frozen_blocks].requires_grad_(False)
     return networks, description
+
+
+def _rate(step: int, settings: SegmentationSettings) -> float:
+    if step < settings.warm_up:
+        return (step + 1) / settings.warm_up
+    return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
 def _optimiser(networks: PlaneNetworks, settings: SegmentationSettings) -> torch.optim.Optimizer:
     assert networks.segmentation is not None
     groups = [{"params": list(networks.segmentation.parameters()), "share": 1.0}]
     if settings.encoder_rate > 0:
-        groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
+        trained = [parameter for parameter in networks.encoder.parameters() if parameter.requires_grad]
+        groups.append({"params": trained, "share": settings.encoder_rate})
     return torch.optim.Adam(groups)
 
 
@@ -241,11 +249,23 @@ def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in networks.state_dict().items()}
 
 
+def _fastest_layout(
+    networks: PlaneNetworks, settings: SegmentationSettings, device: torch.device | str
+) -> torch.memory_format:
+    """The memory format in which windows go in: on a processor channels last is the faster by a fifth in float32, and
+    by two fifths the slower in bfloat16."""
+    if torch.device(device).type != "cpu" or settings.precision == "bfloat16":
+        return torch.contiguous_format
+    channels_last(networks)
+    return torch.channels_last_3d
+
+
 def _step(
     networks: PlaneNetworks,
     optimiser: torch.optim.Optimizer,
     parts: Sequence[NoisedWindows],
     settings: SegmentationSettings,
+    layout: torch.memory_format,
 ) -> float:
     """One step of the optimiser; the mean loss."""
     networks.train()
@@ -253,7 +273,7 @@ def _step(
     device = next(networks.parameters()).device
     total = 0.0
     for part in parts:
-        noised, labels = part.noised.to(device), part.labels.to(device)
+        noised, labels = part.noised.to(device=device, memory_format=layout), part.labels.to(device)
         times = torch.full((len(noised),), settings.timestep, device=device)
         with multiply_in_bfloat16(networks, enabled=settings.precision == "bfloat16"):
             scores, _ = networks.scores_and_features(noised, times)

@@ -110,6 +110,9 @@ class SegmentationSettings(FineTuneSettings):
     """How a segmentation decoder is trained.
 
     Attributes:
+        frozen_blocks: how many of the encoder's blocks, from the image on, stay as they are. Those at full resolution,
+            the first two, find edges, and to train them takes over a third of the time.
+        warm_up: steps in which the learning rate rises; from trained weights, its full height is a blow at first.
         decoder: `published` sees the middle feature alone, `skips` the encoder's finer levels too.
         steps: of the optimiser, at most.
         together: windows that go through the networks at a time; gradients of a step's parts are averaged.
@@ -122,6 +125,8 @@ class SegmentationSettings(FineTuneSettings):
         precision: of the multiplications.
     """
 
+    frozen_blocks: int = Field(default=0, ge=0)
+    warm_up: int = Field(default=0, ge=0)
     decoder: Literal["published", "skips"] = "skips"
     steps: int = Field(default=3000, ge=1)
     together: int = Field(default=10, ge=1)

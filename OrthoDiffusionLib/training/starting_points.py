@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from OrthoDiffusionLib.anatomy import Plane
+import torch
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.training.settings import FineTuneSettings
-from OrthoDiffusionLib.training.trained_encoders import bundle_encoder, pretrained_encoder
+from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.trained_plane import (
     DESCRIPTION,
     PlaneDescription,
@@ -18,9 +23,10 @@ from OrthoDiffusionLib.training.trained_plane import (
 
 
 def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
-    """A plane's networks to train further: those of a former training with their heads, else an encoder alone.
+    """A plane's networks to train further: those of a former training or of a bundle with their heads.
 
-    Of a former training for another joint the encoder alone is taken over, for its heads know other structures.
+    Of a pre-training, and of networks for another joint, the encoder alone is taken over: heads of another joint know
+    other structures. So it is with a bundle whose heads take their features elsewhere than new ones are to.
 
     Args:
         source: folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`; or a bundle's name or
@@ -36,8 +42,9 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     folder = Path(source)
     if (folder / DESCRIPTION).exists():
         return _former(load_plane(folder), plane, joint, settings)
-    pretrained = any(folder.glob("checkpoint-*")) if folder.is_dir() else False
-    trained = pretrained_encoder(folder, plane) if pretrained else bundle_encoder(source, plane)
+    if not (folder.is_dir() and any(folder.glob("checkpoint-*"))):
+        return _of_bundle(source, plane, joint, settings)
+    trained = pretrained_encoder(folder, plane)
     config = trained.encoder.config
     description = PlaneDescription(
         joint=joint,
@@ -54,6 +61,51 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     return TrainedPlane(description, networks.eval().requires_grad_(False))
 
 
+def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
+    bundle = open_bundle(find_bundle(source))
+    manifest, model = bundle.manifest, load_model(bundle, torch.device("cpu")).planes.get(plane)
+    if model is None:
+        raise OrthoDiffusionError(
+            ErrorKind.WRONG_PLANE, f"The bundle has no encoder of the {plane.value} plane.", "Choose another bundle."
+        )
+    recipe = model.recipe
+    description = PlaneDescription(
+        joint=manifest.joint,
+        plane=plane,
+        base_channels=manifest.network.base_channels,
+        channel_multipliers=manifest.network.channel_multipliers,
+        block=recipe.block,
+        timestep=recipe.timestep,
+        window_size=model.window_size,
+        skips=recipe.skips,
+        pooling=recipe.pooling,
+        history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
+    )
+    trained, vocabulary = TrainedPlane(description, model.networks), load_joint(joint)
+    same_heads = (
+        (recipe.block, recipe.timestep) == (settings.block, settings.timestep)
+        and [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in vocabulary.structures]
+        and [f.key for f in manifest.findings] == [f.key for f in vocabulary.findings]
+    )
+    return trained if same_heads else _encoder_alone(trained, joint, settings)
+
+
+def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
+    before = trained.description
+    moved = (f"Encoder taken over from networks of the {before.joint}.",) if before.joint != joint else ()
+    description = before.model_copy(
+        update={
+            "joint": joint,
+            "block": settings.block,
+            "timestep": settings.timestep,
+            "history": (*before.history, *moved),
+        }
+    )
+    networks = empty_networks(description, segmentation=False, diagnosis=False)
+    networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
+    return TrainedPlane(description, networks.eval().requires_grad_(False))
+
+
 def _former(trained: TrainedPlane, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
     description = trained.description
     if description.plane is not plane:
@@ -63,17 +115,7 @@ def _former(trained: TrainedPlane, plane: Plane, joint: str, settings: FineTuneS
             f"Name a folder of the {plane.value} plane.",
         )
     if description.joint != joint:
-        taken_over = description.model_copy(
-            update={
-                "joint": joint,
-                "block": settings.block,
-                "timestep": settings.timestep,
-                "history": (*description.history, f"Encoder taken over from networks of the {description.joint}."),
-            }
-        )
-        networks = empty_networks(taken_over, segmentation=False, diagnosis=False)
-        networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
-        return TrainedPlane(taken_over, networks.eval().requires_grad_(False))
+        return _encoder_alone(trained, joint, settings)
     if (description.block, description.timestep) != (settings.block, settings.timestep):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,

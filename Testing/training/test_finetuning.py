@@ -10,6 +10,8 @@ import torch
 from tiny_dataset import write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import OrthoDiffusionError
@@ -134,6 +136,20 @@ def test_networks_of_one_joint_start_those_of_another(
     assert ankle.networks.segmentation is None
     knee = starting_point(str(tmp_path), Plane.AXIAL, "knee", DiagnosisSettings())
     assert knee.networks.segmentation is not None
+
+
+def test_a_bundle_is_trained_further_with_its_heads_or_hands_on_its_encoder() -> None:
+    recipe = open_bundle(find_bundle(None)).manifest.planes[Plane.AXIAL]
+    settings = SegmentationSettings(block=recipe.block, timestep=recipe.timestep)
+    whole = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", settings)
+    assert whole.networks.segmentation is not None
+    assert whole.networks.diagnosis is not None
+    elsewhere = settings.model_copy(update={"timestep": 150})
+    for joint, asked in (("shoulder", settings), ("knee", elsewhere)):
+        alone = starting_point("knee-phantom-demonstration", Plane.AXIAL, joint, asked)
+        assert (alone.description.joint, alone.description.timestep) == (joint, asked.timestep)
+        assert alone.networks.segmentation is None
+        assert same(encoder_of(alone), encoder_of(whole))
 
 
 def test_probabilities_follow_the_frequencies_although_rare_findings_weigh_more(start: TrainedPlane) -> None:
