@@ -94,6 +94,9 @@ def export_command(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Output folder of train-fusion; without it the planes are averaged, or weighed by a gate."),
     ] = None,
+    half_precision: Annotated[
+        bool, typer.Option("--half-precision", help="Round the planes' weights to 16 bits: half the size.")
+    ] = False,
 ) -> None:
     """Make a bundle of trained networks, with a fusion and calibration on held-out studies, lineage and a data card."""
     with reported():
@@ -106,7 +109,8 @@ def export_command(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A bundle needs a plane.", "Give --sagittal, --coronal or --axial."
             )
-        made = export_bundle(output, planes, load_settings(BundleCard, str(card)), fusion)
+        about = load_settings(BundleCard, str(card))
+        made = export_bundle(output, planes, about, fusion, half_precision=half_precision)
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
 

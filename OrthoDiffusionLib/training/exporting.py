@@ -54,7 +54,14 @@ class BundleCard(BaseModel):
     clinical_codes: str = ""
 
 
-def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, fusion: Path | None = None) -> Bundle:
+def export_bundle(
+    folder: Path,
+    planes: Mapping[Plane, Path],
+    card: BundleCard,
+    fusion: Path | None = None,
+    *,
+    half_precision: bool = False,
+) -> Bundle:
     """Write a bundle of one to three planes' trained networks.
 
     Args:
@@ -63,6 +70,7 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, 
         card: what people know about the model.
         fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
             enough held-out studies for one.
+        half_precision: round the planes' weights to 16 bits, which halves the bundle.
 
     Raises:
         OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks or the fusion do not belong
@@ -75,7 +83,9 @@ def export_bundle(folder: Path, planes: Mapping[Plane, Path], card: BundleCard, 
     recipes = {}
     for plane, networks in trained.items():
         files = {part: f"models/{plane.value}_{part}.safetensors" for part in PARTS if getattr(networks.networks, part)}
-        weights |= {file: getattr(networks.networks, part).state_dict() for part, file in files.items()}
+        for part, file in files.items():
+            tensors = getattr(networks.networks, part).state_dict()
+            weights[file] = {name: t.half() for name, t in tensors.items()} if half_precision else tensors
         recipes[plane.value] = {
             "timestep": networks.description.timestep,
             "block": networks.description.block,

@@ -37,6 +37,9 @@ from OrthoDiffusionLib.volumes.windows import centre_window, normalised
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
 
+PUBLISHED_REDUCTION = 16
+"""By which the encoder must make a window smaller for the published decoder, which doubles four times."""
+
 VALIDATION_SIZE = 40
 """Studies at most that a validation looks at; each by its centre window."""
 
@@ -215,6 +218,12 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
     """Networks to train: the start's encoder, its decoder when it has the form asked for, its head when that stays."""
     torch.manual_seed(settings.seed)
     skips = settings.decoder == "skips"
+    if not skips and start.networks.encoder.config.reduction != PUBLISHED_REDUCTION:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The published decoder does not fit an encoder of this depth.",
+            "Choose decoder: skips, which fits any.",
+        )
     description = start.description.model_copy(update={"skips": skips})
     keeps_diagnosis = start.networks.diagnosis is not None and settings.encoder_rate == 0
     networks = empty_networks(description, segmentation=True, diagnosis=keeps_diagnosis)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from tiny_dataset import write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -14,7 +15,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
-from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.prefetch import prefetched
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
@@ -52,6 +53,40 @@ def encoder_of(trained: TrainedPlane) -> list[torch.Tensor]:
 
 def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(("decoder", "precision"), [("published", "float32"), ("skips", "bfloat16")])
+def test_the_loss_falls(studies: list[CachedStudy], decoder: str, precision: str) -> None:
+    deep = DESCRIPTION.model_copy(update={"channel_multipliers": (1, 1, 1, 1, 1), "window_size": 32})
+    start = TrainedPlane(deep, empty_networks(deep, segmentation=False, diagnosis=False))
+    settings = SegmentationSettings.model_validate(
+        {
+            "decoder": decoder,
+            "precision": precision,
+            "steps": 30,
+            "batch": 2,
+            "learning_rate": 3e-3,
+            "encoder_rate": 1,
+            "warm_up": 2,
+        }
+    )
+    losses: list[float] = []
+    train_segmentation(start, studies, settings, lambda _, loss, __: losses.append(loss))
+    assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:8])
+
+
+def test_a_poisoned_study_stops_with_a_clear_message(
+    start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    poisoned = []
+    for study in studies:
+        arrays = load_file(study.path)
+        arrays["axial/0/image"][:] = np.nan
+        save_file(arrays, tmp_path / study.path.name)
+        poisoned.append(CachedStudy(**{**vars(study), "path": tmp_path / study.path.name}))
+    with pytest.raises(OrthoDiffusionError, match="not a number any more at step 0") as refusal:
+        train_segmentation(start, poisoned, SegmentationSettings(steps=2, batch=1), lambda *_: None)
+    assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
 
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -120,6 +155,8 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
     assert again.description == whole.description
     with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
         train_segmentation(start, studies[2:], settings, lambda *_: None, folder=tmp_path)
+    with pytest.raises(OrthoDiffusionError, match="published decoder does not fit"):
+        train_segmentation(start, studies, SegmentationSettings(decoder="published"), lambda *_: None)
     with pytest.raises(OrthoDiffusionError, match="Parts of 10 pixels"):
         train_segmentation(start, studies, settings.model_copy(update={"crop": 10}), lambda *_: None)
 
