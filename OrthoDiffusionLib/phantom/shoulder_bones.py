@@ -17,6 +17,7 @@ from OrthoDiffusionLib.phantom.distances import (
     union,
 )
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
+from OrthoDiffusionLib.phantom.slabs import slabwise
 
 ORIGIN = (0.0, 0.0, 0.0)
 
@@ -87,6 +88,7 @@ def _about_z(path: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.fl
     return path @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
 
 
+@slabwise
 def humerus(points: Points) -> Field:
     """The humerus in its own frame: head, shaft, two tuberosities and the groove between them."""
     head = ellipsoid(points, ORIGIN, (HEAD, HEAD, HEAD))
@@ -102,6 +104,7 @@ def humerus(points: Points) -> Field:
     return difference(body, distance - np.float32(4.6), 2)
 
 
+@slabwise
 def acromion(points: Points, shape: ShoulderShape) -> Field:
     """The acromion alone, in the scapula's frame: a flat plate over the head."""
     height = HEAD + shape.acromiohumeral / shape.scale + ACROMION_RADII[2]
@@ -109,6 +112,7 @@ def acromion(points: Points, shape: ShoulderShape) -> Field:
     return ellipsoid(tilted, (3.0, -11.0, height), ACROMION_RADII, 2.6)
 
 
+@slabwise
 def scapula(points: Points, shape: ShoulderShape) -> Field:
     """The scapula in its own frame: glenoid and neck, blade with its borders, spine, acromion and coracoid."""
     x, y, z = points
@@ -161,6 +165,7 @@ def _spine(points: Points) -> Field:
     return intersection(away.astype(np.float32), (x + 43).astype(np.float32), 4)
 
 
+@slabwise
 def clavicle(points: Points, shape: ShoulderShape) -> Field:
     """The clavicle in the joint frame: flat at its lateral end, which keeps the joint's width from the acromion."""
     radius = shape.clavicle_radius / shape.scale
