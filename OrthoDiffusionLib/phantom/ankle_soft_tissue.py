@@ -13,7 +13,6 @@ from OrthoDiffusionLib.phantom.ankle_shape import AnkleShape
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, Points, curve, intersection, loft, union
 from OrthoDiffusionLib.phantom.muscles import paint_bellies, section_box
-from OrthoDiffusionLib.phantom.slabs import slabwise
 from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -96,11 +95,10 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: AnkleShape, bones: Field, ge
     paint_bellies(canvas, _foot_muscles(canvas, shape, generator), fascia + 1.0, generator, fibres=1)
 
 
-@slabwise
 def _fascia(points: Points, foot: Points, bones: Field, shape: AnkleShape) -> Field:
     """Distance to what the fascia holds, mm of the standard ankle."""
     leg = intersection(loft(points, LEG, 2.2), (-42 - points[2]).astype(np.float32), 25)
-    ridge, _ = curve(points, achilles_course(shape)[::6], (1.35, 1, 1))
+    ridge, _ = curve(points, achilles_course(shape)[::6], (1.35, 1, 1), reach=50)
     sections = loft((foot[0], foot[2], foot[1]), FOOT, 2.3)
     behind = (-53.0 - foot[1]).astype(np.float32)
     sole = (SOLE - foot[2]).astype(np.float32)

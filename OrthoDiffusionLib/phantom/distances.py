@@ -108,7 +108,7 @@ def curve(
     path = path / np.asarray(stretch)
     distance, position = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for block in _blocks(shape):
-        x, y, z = ((p[block] / np.float32(s)).astype(np.float32) for p, s in zip(points, stretch, strict=True))
+        x, y, z = (p[block] / np.float32(s) for p, s in zip(points, stretch, strict=True))
         distance[block], position[block] = _nearest_on((x, y, z), path, reach)
     return distance, position
 
@@ -126,8 +126,8 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 
 def _nearest_on(points: Points, path: npt.NDArray[np.float64], reach: float) -> tuple[Field | float, Field | float]:
     """As `curve`, for points that lie together: pieces that are further from all of them than another are left out."""
-    middle = np.array([0.5 * (float(p.min()) + float(p.max())) for p in points])
-    spread = float(np.linalg.norm([0.5 * (float(p.max()) - float(p.min())) for p in points]))
+    low, high = np.array([(p.min(), p.max()) for p in points], float).T
+    middle, spread = 0.5 * (low + high), 0.5 * float(np.linalg.norm(high - low))
     axes = np.diff(path, axis=0)
     along = np.clip(((middle - path[:-1]) * axes).sum(axis=1) / (axes**2).sum(axis=1), 0, 1)
     away = np.linalg.norm(middle - path[:-1] - along[:, None] * axes, axis=1)

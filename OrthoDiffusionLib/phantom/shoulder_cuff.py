@@ -20,6 +20,7 @@ from OrthoDiffusionLib.phantom.muscles import FATTY, SEPTUM, STREAK
 from OrthoDiffusionLib.phantom.shoulder_bones import in_scapula
 from OrthoDiffusionLib.phantom.shoulder_cartilage import rising
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
+from OrthoDiffusionLib.phantom.slabs import slabwise
 from OrthoDiffusionLib.phantom.smooth_fields import SmoothField, draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 from OrthoDiffusionLib.phantom.upsampling import on_grid
@@ -129,26 +130,56 @@ def cuff_bodies(
     bodies = []
     for muscle in CUFF:
         wasting = 1 - 0.3 * max(findings[muscle.finding] - COMPLETE, 0.0)
-        facing_y, facing_z = muscle.facing
-        across = (y * facing_z - z * facing_y) * np.float32(-1 if facing_y > 0.5 else 1) - np.float32(muscle.middle)
-        begin, end = muscle.footprint
-        # Thinner over the footprint, to whose far edge it runs out.
-        share = 1 - 0.3 * rising(angle - begin + 14, 24) - 0.4 * rising(angle - end + 16, 16)
-        thick = shape.cuff / shape.scale * muscle.thickness * share
-        layer = np.maximum(floor - humerus, humerus - floor - thick)
-        sides = np.maximum(np.abs(across) - muscle.half, -(y * facing_y + z * facing_z))
-        ends = np.maximum((angle - end) / ARC, (-16 - x))
-        tendon = intersection(intersection(layer, sides.astype(np.float32), 2), ends.astype(np.float32), 1.5)
-        rows = np.array(muscle.belly, float)
-        rows[:, 3:] *= np.where(rows[:, :1] < -20, shape.muscle * wasting, 1.0)
-        permuted = (at_scapula[1], at_scapula[2], at_scapula[0])
-        belly = intersection(loft(permuted, rows, 2.2), (at_scapula[0] - rows[-1, 0]).astype(np.float32), 3)
-        belly = np.maximum(belly, floor - humerus)
-        rows[:, 3:] *= muscle.slip
-        inner = np.maximum(loft(permuted, rows), np.maximum(-52 - at_scapula[0], at_scapula[0])).astype(np.float32)
-        depth = (humerus - floor) / np.maximum(thick, 0.5)
-        bodies.append(CuffBody(muscle, union(tendon, belly, 4), inner, x, angle, across, depth.astype(np.float32)))
+        distance, slip, across, depth = _muscle(
+            at_scapula, (x, y, z), angle, humerus, floor, muscle, shape, shape.muscle * wasting
+        )
+        bodies.append(CuffBody(muscle, distance, slip, x, angle, across, depth))
     return bodies
+
+
+@slabwise
+def _muscle(
+    at_scapula: Points,
+    twisted: Points,
+    angle: Field,
+    humerus: Field,
+    floor: Field,
+    muscle: CuffMuscle,
+    shape: ShoulderShape,
+    bulk: float,
+) -> list[Field]:
+    """Distances to a muscle and to the tendon within its belly, position across the tendon and depth in it.
+
+    Args:
+        at_scapula: points in the scapula's frame.
+        twisted: the same, turned with the arm over the head.
+        angle: of the points around the head, degrees.
+        humerus: distance to its bone.
+        floor: height over the bone at which the tendon begins.
+        muscle: which one.
+        shape: of the shoulder.
+        bulk: scale of the belly's cross-section.
+    """
+    x, y, z = twisted
+    facing_y, facing_z = muscle.facing
+    across = (y * facing_z - z * facing_y) * np.float32(-1 if facing_y > 0.5 else 1) - np.float32(muscle.middle)
+    begin, end = muscle.footprint
+    # Thinner over the footprint, to whose far edge it runs out.
+    share = 1 - 0.3 * rising(angle - begin + 14, 24) - 0.4 * rising(angle - end + 16, 16)
+    thick = shape.cuff / shape.scale * muscle.thickness * share
+    layer = np.maximum(floor - humerus, humerus - floor - thick)
+    sides = np.maximum(np.abs(across) - muscle.half, -(y * facing_y + z * facing_z))
+    ends = np.maximum((angle - end) / ARC, (-16 - x))
+    tendon = intersection(intersection(layer, sides.astype(np.float32), 2), ends.astype(np.float32), 1.5)
+    rows = np.array(muscle.belly, float)
+    rows[:, 3:] *= np.where(rows[:, :1] < -20, bulk, 1.0)
+    permuted = (at_scapula[1], at_scapula[2], at_scapula[0])
+    belly = intersection(loft(permuted, rows, 2.2), (at_scapula[0] - rows[-1, 0]).astype(np.float32), 3)
+    belly = np.maximum(belly, floor - humerus)
+    rows[:, 3:] *= muscle.slip
+    inner = np.maximum(loft(permuted, rows), np.maximum(-52 - at_scapula[0], at_scapula[0])).astype(np.float32)
+    depth = (humerus - floor) / np.maximum(thick, 0.5)
+    return [union(tendon, belly, 4), inner, across, depth.astype(np.float32)]
 
 
 def _twisted(points: Points, shape: ShoulderShape) -> Points:

@@ -105,7 +105,6 @@ def lung_distance(region: Region) -> Field:
     return ellipsoid(region.points, LUNG, LUNG_RADII)
 
 
-@slabwise
 def _outline(points: Points) -> Field:
     """The body within its fascia: arm, shoulder, trapezius' slope and trunk."""
     arm = intersection(loft(points, ARM, 2.2), (points[2] + 4).astype(np.float32), 30)
@@ -141,10 +140,11 @@ def _muscles(
         course = bezier(*path)
         low, high = course.min(axis=0) - 32, course.max(axis=0) + 32
         part = canvas.region(tuple(low), tuple(high))
-        distance, _ = curve(part.points, course, stretch)
-        yield part, distance - np.float32(radius * shape.muscle * generator.uniform(0.9, 1.1))
+        half = radius * shape.muscle * generator.uniform(0.9, 1.1)
+        distance, _ = curve(part.points, course, stretch, reach=half + 10)
+        yield part, distance - np.float32(half)
     part = canvas.region((-90, -70, -100), (40, 20, 12))
-    distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR)
+    distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR, reach=20)
     thick = 7.0 * shape.muscle * np.interp(along, (0, 0.3, 0.7, 1), (0.7, 1.0, 0.8, 0.45))
     yield part, (distance - thick).astype(np.float32)
 
