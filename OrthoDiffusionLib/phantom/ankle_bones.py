@@ -99,15 +99,21 @@ def dome(points: Points) -> Field:
 
 
 @slabwise
-def talus(points: Points, shape: AnkleShape) -> Field:
-    """The talus: body, neck and head; 57 mm long, 33 high (Liu et al. 2020, J Jilin Univ Med 46:102)."""
+def talus(points: Points, calcaneal: Field, shape: AnkleShape) -> Field:
+    """The talus: body, neck and head; 57 mm long, 33 high (Liu et al. 2020, J Jilin Univ Med 46:102).
+
+    Args:
+        points: in the foot's frame.
+        calcaneal: distance to the calcaneus.
+        shape: of the ankle.
+    """
     z = points[2]
     neck = capsule(points, (0.5, 8, -24), (-8, 25, -27), 10.5)
     head = ellipsoid(points, (-9, 25.5, -27), (14.0, 10.5, 11.5))
     back = ellipsoid(points, (-2, -16, -27), (8, 6.5, 5))
     body = intersection(dome(points), (-36.5 - z).astype(np.float32), 3)
     whole = union(union(body, back, 3), union(neck, head, 4), 5)
-    return difference(whole, calcaneus(points) - np.float32(shape.subtalar_space), 1.5)
+    return difference(whole, calcaneal - np.float32(shape.subtalar_space), 1.5)
 
 
 @slabwise

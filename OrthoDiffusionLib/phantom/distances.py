@@ -14,7 +14,7 @@ Field = npt.NDArray[np.float32]
 Points = tuple[Field, Field, Field]
 Vector = tuple[float, float, float]
 
-BLOCK = 4096
+BLOCK = 8000
 """Points worked out together, so that most pieces of a curve are further from all of them than another piece."""
 
 
@@ -56,9 +56,11 @@ def _first_order(scaled: list[Field], radii: tuple[float | Field, ...], exponent
         level = np.sqrt(sum(s * s for s in scaled))
         slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True))) / np.maximum(level, 1e-6)
     else:
-        level = np.maximum(sum(s**exponent for s in scaled), 1e-12) ** (1 / exponent)
-        parts = ((s / level) ** (exponent - 1) / r for s, r in zip(scaled, radii, strict=True))
-        slope = np.sqrt(sum(part * part for part in parts))
+        powers = [s**exponent for s in scaled]
+        total = np.maximum(sum(powers), 1e-12)
+        level = total ** (1 / exponent)
+        parts = (power / (np.maximum(s, 1e-6) * r) for power, s, r in zip(powers, scaled, radii, strict=True))
+        slope = np.sqrt(sum(part * part for part in parts)) * (level / total)
     distance: Field = ((level - 1) / np.maximum(slope, 1e-3)).astype(np.float32)
     return distance
 

@@ -123,13 +123,9 @@ def _muscles(
     generator: np.random.Generator,
 ) -> Iterator[tuple[Region, Field]]:
     everywhere = canvas.everywhere()
-    x, y, z = everywhere.points
     yield everywhere, _deltoid(everywhere.points, covered)
-    # Trapezius: a sheet under the fascia from the neck to spine, acromion and clavicle.
-    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
-    yield everywhere, sheet.astype(np.float32)
-    serratus = np.maximum(np.abs(lung - WALL - 3.2) - 2.6, np.maximum(z - 12, y - 26))
-    yield everywhere, serratus.astype(np.float32)
+    yield everywhere, _trapezius(everywhere.points, fascia, shape)
+    yield everywhere, _serratus(everywhere.points, lung)
     for sections in DOWN_THE_ARM:
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
@@ -147,6 +143,21 @@ def _muscles(
     distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR, reach=20)
     thick = 7.0 * shape.muscle * np.interp(along, (0, 0.3, 0.7, 1), (0.7, 1.0, 0.8, 0.45))
     yield part, (distance - thick).astype(np.float32)
+
+
+@slabwise
+def _trapezius(points: Points, fascia: Field, shape: ShoulderShape) -> Field:
+    """A sheet under the fascia from the neck to spine, acromion and clavicle."""
+    x, y, z = points
+    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
+    return np.asarray(sheet, np.float32)
+
+
+@slabwise
+def _serratus(points: Points, lung: Field) -> Field:
+    """A sheet on the chest's wall."""
+    _, y, z = points
+    return np.asarray(np.maximum(np.abs(lung - WALL - 3.2) - 2.6, np.maximum(z - 12, y - 26)), np.float32)
 
 
 @slabwise
