@@ -26,7 +26,7 @@ class Body(NamedTuple):
     """The signals of an anatomy as a scanner's stack meets them.
 
     Attributes:
-        signals: (layers, channels, rows, columns) of the canvas' points; the border's values hold beyond it.
+        signals: (channels, layers, rows, columns) of the canvas' points; the border's values hold beyond it.
         to_point: stack's voxel index to layer, row and column, (3, 4).
         ends: lowest and highest layer, row and column beyond which there is air; infinite where the body goes on.
         air: signal of air, (channels,).
@@ -53,9 +53,9 @@ class Body(NamedTuple):
         # Air to the sides says no more than its innermost layer; two points each way are the least to look up.
         box = extent(canvas.tissue != Tissue.AIR) or (slice(0, 2),) * 3
         tissue = np.ascontiguousarray(canvas.tissue[box].transpose(axes))
-        signals = np.empty((len(tissue), len(tables), *tissue.shape[1:]), np.float32)
-        for layer, channels in zip(tissue, signals, strict=True):
-            for table, values in zip(tables, channels, strict=True):
+        signals = np.empty((len(tables), *tissue.shape), np.float32)
+        for table, channel in zip(tables, signals, strict=True):
+            for layer, values in zip(tissue, channel, strict=True):
                 # `clip` spares a copy; every tissue is in the table.
                 np.take(table, layer, out=values, mode="clip")
         to_point = index_to_joint[:3].copy()
@@ -99,7 +99,7 @@ class Body(NamedTuple):
 
     def _sampled(self, i: Index, j: Index, slices: Index) -> Image:
         """Signal at the points, (channels, planes, i, j)."""
-        layers, channels, rows, columns = self.signals.shape
+        layers, rows, columns = self.signals.shape[1:]
         layer, row, column = (
             (a[2] * slices[:, None] + a[3] + a[0] * i).astype(np.float32)[:, :, None] + (a[1] * j).astype(np.float32)
             for a in self.to_point
@@ -108,29 +108,28 @@ class Body(NamedTuple):
         lower = np.minimum(np.floor(layer), np.float32(layers - 2))
         layer -= lower
         base, last = int(lower.min()), int(lower.max())
-        # The picture's rows: of each layer those of every channel.
-        tall = (last - base) * channels * rows + rows
+        tall = (last - base + 1) * rows
         np.clip(row, 0, rows - 1, out=row)
         lower -= np.float32(base)
-        lower *= np.float32(channels * rows)
+        lower *= np.float32(rows)
         row += lower
         # grid_sample calls the picture's first point -1 and its last one 1.
         grid = np.stack([column * np.float32(2 / (columns - 1)) - 1, row * np.float32(2 / (tall - 1)) - 1], axis=-1)
-        # Seen from so many rows further on, the picture is the next channel, and after the last one the next layer.
-        strides = (0, rows * columns, columns, 1)
-        pictures = self.signals[base:].as_strided((1, 2 * channels, tall, columns), strides)
-        sampled = functional.grid_sample(
-            pictures,
-            torch.from_numpy(grid).reshape(1, -1, len(j), 2),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=True,
-        )[0].numpy()
-        near, far = sampled[:channels], sampled[channels:]
+        flat = torch.from_numpy(grid).reshape(1, -1, len(j), 2)
+        near, far = (
+            functional.grid_sample(
+                self.signals[:, begin : begin + last - base + 1].flatten(1, 2)[None],
+                flat,
+                mode="bilinear",
+                padding_mode="border",
+                align_corners=True,
+            )[0].numpy()
+            for begin in (base, base + 1)
+        )
         far -= near
         far *= layer.reshape(1, -1, len(j))
         near += far
-        return near.reshape(channels, len(slices), len(i), len(j))
+        return near.reshape(len(near), len(slices), len(i), len(j))
 
 
 def _span(mask: npt.NDArray[np.bool_]) -> slice:
