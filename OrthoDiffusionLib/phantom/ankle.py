@@ -26,6 +26,11 @@ from OrthoDiffusionLib.phantom.tissues import Tissue
 LOW = (-54.0, -90.0, -117.6)
 HIGH = (54.0, 97.2, 98.4)
 
+CRUS = ((-60.0, -50.0, -55.0), (60.0, 50.0, 110.0))
+FOOT = ((-60.0, -100.0, -130.0), (60.0, 110.0, 30.0))
+"""Corners (mm, standard ankle) of what tibia and fibula, and the foot's bones, are described in: 25 mm and more beyond
+them. Skin and fascia are never further from a bone that raises them."""
+
 CORTEX = {"tibia": 1.1, "fibula": 1.1, "talus": 0.9, "calcaneus": 1.0}
 """Thickness of the cortical rim in mm near the joint."""
 
@@ -81,13 +86,20 @@ def _close(canvas: AnatomyCanvas) -> None:
 
 def _bone_fields(canvas: AnatomyCanvas, shape: AnkleShape) -> tuple[dict[str, Field], list[Field]]:
     """Distances over the whole lattice, mm of the standard ankle: to the labelled bones by key, and to the others."""
-    points = canvas.everywhere().points
-    foot = shape.in_foot(points)
-    talus, calcaneus, mortise = bones.talus(foot, shape), bones.calcaneus(foot), bones.dome(foot)
-    fibula = bones.fibula(points, mortise, shape)
-    tibia = bones.tibia(points, mortise, fibula, shape)
-    labelled = {"tibia": tibia, "fibula": fibula, "talus": talus, "calcaneus": calcaneus}
-    return labelled, bones.foot_bones(foot, talus, calcaneus, shape)
+    crus, foot = canvas.region(*CRUS), canvas.region(*FOOT)
+    at_crus, at_foot = shape.in_foot(crus.points), shape.in_foot(foot.points)
+    calcaneus = bones.calcaneus(at_foot)
+    talus, mortise = bones.talus(at_foot, calcaneus, shape), bones.dome(at_crus)
+    fibula = bones.fibula(crus.points, mortise, shape)
+    tibia = bones.tibia(crus.points, mortise, fibula, shape)
+    others = bones.foot_bones(at_foot, talus, calcaneus, shape)
+    labelled = {
+        "tibia": canvas.field(crus, tibia),
+        "fibula": canvas.field(crus, fibula),
+        "talus": canvas.field(foot, talus),
+        "calcaneus": canvas.field(foot, calcaneus),
+    }
+    return labelled, [canvas.field(foot, field) for field in others]
 
 
 def _cortex(region: Region, key: str) -> float | Field:

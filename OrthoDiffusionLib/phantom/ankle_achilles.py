@@ -81,7 +81,7 @@ def paint_achilles(
     x, y, z = region.points
     # The margins lie further forward than the middle: its front is flat or hollow.
     curved = (np.zeros_like(x), (y - 0.018 * np.minimum(x * x, 150)).astype(np.float32), z)
-    sagittal, along = curve(curved, path * np.array([0, 1, 1]))
+    sagittal, along = curve(curved, path * np.array([0, 1, 1]), reach=30)
     over = (np.interp(along, np.linspace(0, 1, len(path)), height) * canvas.scale).astype(np.float32)
     across = np.abs(x - np.interp(along, np.linspace(0, 1, len(path)), path[:, 0]))
     near = _near(over, tear)

@@ -19,6 +19,7 @@ from OrthoDiffusionLib.phantom.distances import (
     loft,
     union,
 )
+from OrthoDiffusionLib.phantom.slabs import slabwise
 
 # z, centre x, centre y, half width, half depth. 45 mm wide over the plafond, of which the medial malleolus takes a
 # quarter; shaft 23 by 26 mm. Plafond 32 mm wide (Stagni et al. 2005, Clin Biomech 20:307: 30 to 36).
@@ -90,23 +91,32 @@ def over_dome(points: Points) -> Field:
     return np.asarray(_rounds(points) - DOME_RADIUS - groove, np.float32)
 
 
+@slabwise
 def dome(points: Points) -> Field:
     """The talus' trochlea, as if its cylinder were whole."""
     sides = np.maximum(medial_wall(points), lateral_wall(points))
     return intersection(over_dome(points), sides.astype(np.float32), 2.0)
 
 
-def talus(points: Points, shape: AnkleShape) -> Field:
-    """The talus: body, neck and head; 57 mm long, 33 high (Liu et al. 2020, J Jilin Univ Med 46:102)."""
+@slabwise
+def talus(points: Points, calcaneal: Field, shape: AnkleShape) -> Field:
+    """The talus: body, neck and head; 57 mm long, 33 high (Liu et al. 2020, J Jilin Univ Med 46:102).
+
+    Args:
+        points: in the foot's frame.
+        calcaneal: distance to the calcaneus.
+        shape: of the ankle.
+    """
     z = points[2]
     neck = capsule(points, (0.5, 8, -24), (-8, 25, -27), 10.5)
     head = ellipsoid(points, (-9, 25.5, -27), (14.0, 10.5, 11.5))
     back = ellipsoid(points, (-2, -16, -27), (8, 6.5, 5))
     body = intersection(dome(points), (-36.5 - z).astype(np.float32), 3)
     whole = union(union(body, back, 3), union(neck, head, 4), 5)
-    return difference(whole, calcaneus(points) - np.float32(shape.subtalar_space), 1.5)
+    return difference(whole, calcaneal - np.float32(shape.subtalar_space), 1.5)
 
 
+@slabwise
 def calcaneus(points: Points) -> Field:
     """The calcaneus: tuberosity, body with the posterior facet, sustentaculum and anterior process."""
     x, y, z = points
@@ -122,6 +132,7 @@ def calcaneus(points: Points) -> Field:
     return union(union(body, thalamus, 5), sustentaculum, 6)
 
 
+@slabwise
 def tibia(points: Points, mortise: Field, fibular: Field, shape: AnkleShape) -> Field:
     """The tibia.
 
@@ -139,12 +150,14 @@ def tibia(points: Points, mortise: Field, fibular: Field, shape: AnkleShape) -> 
     return difference(notched, mortise - np.float32(shape.ankle_space), 1.0)
 
 
+@slabwise
 def fibula(points: Points, mortise: Field, shape: AnkleShape) -> Field:
     """The fibula down to the tip of the lateral malleolus; arguments as for the tibia."""
     shaft = intersection(loft(points, FIBULA, 2.2), (FIBULAR_TIP - points[2]).astype(np.float32), 4)
     return difference(shaft, mortise - np.float32(shape.ankle_space), 1.0)
 
 
+@slabwise
 def foot_bones(points: Points, talar: Field, calcaneal: Field, shape: AnkleShape) -> list[Field]:
     """Navicular, cuboid, cuneiforms and the bases of the metatarsals, none inside another.
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom.ankle_bones import medial_wall, over_dome
 from OrthoDiffusionLib.phantom.ankle_shape import DOME_CENTRE, AnkleShape
-from OrthoDiffusionLib.phantom.body_regions import region_near
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
-from OrthoDiffusionLib.phantom.distances import Field, Points
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.cartilage_layer import BESIDE, paint_cartilage_layer
+from OrthoDiffusionLib.phantom.distances import Field, Points, two_nearest
+from OrthoDiffusionLib.phantom.slabs import slabwise
+from OrthoDiffusionLib.phantom.smooth_fields import SmoothField, draw_smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 FIBULAR = 0.75
@@ -47,41 +47,51 @@ def paint_cartilage(
         generator: draws how uneven the layers are.
     """
     region = canvas.everywhere()
-    foot = shape.in_foot(region.points)
-    uneven = 1 + 0.08 * smooth_field(region.points[0].shape, (7, 10, 11), generator)
+    uneven = draw_smooth_field(region.points[0].shape, (7, 10, 11), generator)
     mortise = np.minimum(bones["tibia"], bones["fibula"])
     tarsal = np.minimum.reduce([bones["calcaneus"], others[0]])
-    facing_mortise = _facing(mortise, shape.ankle_space)
-    under = shape.subtalar_cartilage
+    over, under = shape.tibial_cartilage, shape.subtalar_cartilage
     layers = [
-        (bones["talus"], shape.talar_cartilage * np.maximum(_dome_cover(foot), facing_mortise) * _shoulders(foot)),
-        (bones["tibia"], shape.tibial_cartilage * _facing(bones["talus"], shape.ankle_space)),
-        (bones["fibula"], FIBULAR * shape.tibial_cartilage * _facing(bones["talus"], shape.ankle_space)),
-        (bones["talus"], under * _facing(tarsal, shape.subtalar_space)),
-        (bones["calcaneus"], under * _facing(np.minimum(bones["talus"], others[1]), shape.subtalar_space)),
-        (others[0], under * _facing(bones["talus"], shape.subtalar_space)),
-        (others[1], under * _facing(bones["calcaneus"], shape.subtalar_space)),
+        (bones["tibia"], bones["talus"], shape.ankle_space, over),
+        (bones["fibula"], bones["talus"], shape.ankle_space, FIBULAR * over),
+        (bones["talus"], tarsal, shape.subtalar_space, under),
+        (bones["calcaneus"], np.minimum(bones["talus"], others[1]), shape.subtalar_space, under),
+        (others[0], bones["talus"], shape.subtalar_space, under),
+        (others[1], bones["calcaneus"], shape.subtalar_space, under),
     ]
-    for field, thickness in layers:
-        _paint(canvas, field, (thickness * uneven).astype(np.float32), label)
-    for index, field in enumerate(others):
-        rest = np.minimum.reduce([other for place, other in enumerate(others) if place != index])
-        thickness = under * _facing(rest, shape.subtalar_space)
-        _paint(canvas, field, thickness.astype(np.float32), 0)
+    near, (bone, other) = region.around(bones["talus"], mortise, level=BESIDE)
+    foot = shape.in_foot(near.points)
+    cover = np.maximum(_dome_cover(foot), _facing(other, shape.ankle_space)) * _shoulders(foot)
+    _paint(canvas, near, bone, shape.talar_cartilage * cover * _even(uneven, near), label)
+    for field, facing, space, thick in layers:
+        near, (bone, other) = region.around(field, facing, level=BESIDE)
+        _paint(canvas, near, bone, thick * _facing(other, space) * _even(uneven, near), label)
+    nearest, second = two_nearest(others)
+    for field in others:
+        near, (bone, first, next_) = region.around(field, nearest, second, level=BESIDE)
+        rest = np.where(bone > first, first, next_)
+        _paint(canvas, near, bone, under * _facing(rest, shape.subtalar_space), 0)
 
 
-def _paint(canvas: AnatomyCanvas, bone: Field, thickness: Field, label: int) -> None:
-    covered = np.where(thickness > 0.2, bone, 99).astype(np.float32)
-    part = region_near(canvas, covered)
-    paint_cartilage_layer(canvas, part, part.part(bone), part.part(thickness), label, FREE)
+def _even(uneven: SmoothField, near: Region) -> Field:
+    """How the thickness varies in a region, around 1."""
+    return np.float32(1) + np.float32(0.08) * uneven.part(near.cells)
 
 
+def _paint(canvas: AnatomyCanvas, region: Region, bone: Field, thickness: Field, label: int) -> None:
+    covered = np.where(thickness > 0.2, bone, np.float32(99))
+    near, (covered, bone, thickness) = region.around(covered, bone, thickness, level=3)
+    paint_cartilage_layer(canvas, near, bone, thickness.astype(np.float32), label, FREE)
+
+
+@slabwise
 def _facing(other: Field, space: float) -> Field:
     """1 where the bone on the other side is a joint space away, 0 from a millimetre further on."""
     t = np.clip((other - space - 0.3) / 1.0, 0, 1)
     return np.asarray(1 - t * t * (3 - 2 * t), np.float32)
 
 
+@slabwise
 def _dome_cover(foot: Points) -> Field:
     """1 over the dome's top, whether the plafond covers it or not."""
     _, y, z = foot

@@ -8,7 +8,7 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom.ankle_shape import AnkleShape
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
+from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, two_nearest, union
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 CONTACT = 3.6
@@ -26,20 +26,19 @@ def paint_fluid(canvas: AnatomyCanvas, shape: AnkleShape, bones: Sequence[Field]
         bones: distance to each over the whole lattice; tibia and fibula count as one, for a ligament fills their gap.
     """
     region = canvas.everywhere()
-    nearest = np.full_like(bones[0], 1e3)
-    second = nearest.copy()
-    for field in bones:
-        second = np.minimum(np.maximum(nearest, field), second)
-        nearest = np.minimum(nearest, field)
-    between = nearest + second - np.float32(CONTACT / canvas.scale)
+    nearest, second = two_nearest(bones)
+    contact = region.around(nearest + second - np.float32(CONTACT / canvas.scale))
     deep = (0.4 + shape.fluid) / canvas.scale
     front = ellipsoid(region.points, (0, 18.5, -8), (11, 0.7 * deep + 0.3, 4 + deep))
     behind = ellipsoid(region.points, (1, -20.5, -10), (9, 0.8 * deep + 0.3, 3.5 + deep))
     recess = union(front, behind)
-    free = canvas.is_any(region, *SOFT)
-    canvas.paint(region, (region.fine(recess) < 0.7) & free, Tissue.SYNOVIUM)
-    canvas.paint(region, (region.fine(recess) < 0) & free, Tissue.FLUID)
-    canvas.paint(region, (region.fine(between) < 0) & free, Tissue.FLUID)
+    inner, (between,) = contact
+    free = canvas.is_any(inner, *SOFT)
+    near, (recess,) = region.around(recess, level=0.7)
+    room = canvas.is_any(near, *SOFT)
+    canvas.paint(near, near.below(recess, 0.7) & room, Tissue.SYNOVIUM)
+    canvas.paint(near, near.below(recess) & room, Tissue.FLUID)
+    canvas.paint(inner, inner.below(between) & free, Tissue.FLUID)
     _paint_bursa(canvas, shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -11,8 +12,8 @@ from OrthoDiffusionLib.phantom.ankle_courses import course
 from OrthoDiffusionLib.phantom.ankle_shape import AnkleShape
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, Points, curve, intersection, loft, union
-from OrthoDiffusionLib.phantom.muscles import paint_bellies
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.muscles import paint_bellies, section_box
+from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 SKIN = 1.7
@@ -83,20 +84,21 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: AnkleShape, bones: Field, ge
     on_foot = np.clip((-8 - region.points[2]) / 25, 0, 1)
     uneven = np.clip(1 + 0.25 * smooth_field(fascia.shape, (3, 4, 4), generator), 0.4, 1.6)
     cover = uneven * (shape.fat * (1 - on_foot) + (1.2 + 0.25 * shape.fat) * on_foot)
-    fine_fascia = region.fine(fascia)
-    outer = fine_fascia - region.fine(cover.astype(np.float32))
-    canvas.paint(region, outer < SKIN + SOLE_SKIN * region.fine(sole.astype(np.float32)), Tissue.SKIN)
-    canvas.paint(region, outer < 0, Tissue.FAT)
-    canvas.paint(region, np.abs(fine_fascia) < 0.4, Tissue.SEPTUM)
-    _paint_septa(canvas, outer, foot, generator)
+    outer = fascia - cover.astype(np.float32)
+    skin = outer - np.float32(SOLE_SKIN) * sole.astype(np.float32)
+    body, (skin, outer, sheet, height) = region.around(skin, outer, fascia, foot[2], level=SKIN)
+    canvas.paint(body, body.below(skin, SKIN), Tissue.SKIN)
+    canvas.paint(body, body.below(outer), Tissue.FAT)
+    canvas.paint(body, body.below(sheet, 0.4) & ~body.below(sheet, -0.4), Tissue.SEPTUM)
+    _paint_septa(canvas, body, outer, height, generator)
     paint_bellies(canvas, _leg_muscles(canvas, shape, generator), fascia + 1.0, generator)
-    paint_bellies(canvas, _foot_muscles(canvas, shape, foot, generator), fascia + 1.0, generator, fibres=1)
+    paint_bellies(canvas, _foot_muscles(canvas, shape, generator), fascia + 1.0, generator, fibres=1)
 
 
 def _fascia(points: Points, foot: Points, bones: Field, shape: AnkleShape) -> Field:
     """Distance to what the fascia holds, mm of the standard ankle."""
     leg = intersection(loft(points, LEG, 2.2), (-42 - points[2]).astype(np.float32), 25)
-    ridge, _ = curve(points, achilles_course(shape)[::6], (1.35, 1, 1))
+    ridge, _ = curve(points, achilles_course(shape)[::6], (1.35, 1, 1), reach=50)
     sections = loft((foot[0], foot[2], foot[1]), FOOT, 2.3)
     behind = (-53.0 - foot[1]).astype(np.float32)
     sole = (SOLE - foot[2]).astype(np.float32)
@@ -120,30 +122,44 @@ def _leg_muscles(
     for sections in (*LEG_MUSCLES.values(), soleus):
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
-        part = canvas.region((-60, -80, table[0, 0]), (60, 60, 130))
+        part = canvas.region(*section_box(table, table[0, 0], 130))
         end = (table[0, 0] - part.points[2]).astype(np.float32)
         yield part, intersection(loft(part.points, table, 2.2), end, 10)
 
 
 def _foot_muscles(
-    canvas: AnatomyCanvas, shape: AnkleShape, foot: Points, generator: np.random.Generator
+    canvas: AnatomyCanvas, shape: AnkleShape, generator: np.random.Generator
 ) -> Iterator[tuple[Region, Field]]:
-    region = canvas.everywhere()
     for sections in FOOT_MUSCLES.values():
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
         first, last = table[0, 0], table[-1, 0]
-        ends = np.maximum(first - foot[1], (foot[1] - last) if last < 100 else -99.0)
-        yield region, intersection(loft((foot[0], foot[2], foot[1]), table, 2.2), ends.astype(np.float32), 10)
+        (low_x, low_z, low_y), (high_x, high_z, high_y) = section_box(table, first, last if last < 100 else 130)
+        corners = itertools.product((low_x, high_x), (low_y, high_y), (low_z, high_z))
+        moved = np.array([shape.from_foot(corner) for corner in corners])
+        part = canvas.region(tuple(moved.min(axis=0)), tuple(moved.max(axis=0)))
+        foot = shape.in_foot(part.points)
+        ends = np.maximum(first - foot[1], (foot[1] - last) if last < 100 else np.float32(-99))
+        yield part, intersection(loft((foot[0], foot[2], foot[1]), table, 2.2), ends.astype(np.float32), 10)
 
 
-def _paint_septa(canvas: AnatomyCanvas, outer: Field, foot: Points, generator: np.random.Generator) -> None:
-    """Septa in the fat: sparse under the skin and in Kager's fat pad, dense and upright in the sole's pad."""
-    region = canvas.everywhere()
-    fat = (outer < -1.0) & canvas.is_any(region, Tissue.FAT)
-    sparse = np.abs(smooth_field(outer.shape, (9, 14, 15), generator)) < 0.025
-    lines = np.abs(smooth_field(outer.shape, (9, 12, 8), generator)) < 0.025
-    canvas.paint(region, fat & (sparse | lines), Tissue.SEPTUM)
-    pad = region.fine((foot[2] - (SOLE + 9)).astype(np.float32)) < 0
-    dense = np.abs(smooth_field(outer.shape, (24, 36, 9), generator)) < 0.13
-    canvas.paint(region, fat & pad & dense, Tissue.SEPTUM)
+def _paint_septa(
+    canvas: AnatomyCanvas, region: Region, outer: Field, height: Field, generator: np.random.Generator
+) -> None:
+    """Septa in the fat: sparse under the skin and in Kager's fat pad, dense and upright in the sole's pad.
+
+    Args:
+        canvas: with skin and fat painted.
+        region: of leg and foot.
+        outer: distance to the fat's surface on its lattice points, mm.
+        height: in the foot's frame, mm.
+        generator: draws the septa.
+    """
+    fat = region.below(outer, -1.0) & canvas.is_any(region, Tissue.FAT)
+    sparse, lines, dense = (
+        draw_smooth_field(canvas.tissue.shape, knots, generator) for knots in ((9, 14, 15), (9, 12, 8), (24, 36, 9))
+    )
+    septa = sparse.between(-0.025, 0.025, region.slices) | lines.between(-0.025, 0.025, region.slices)
+    canvas.paint(region, fat & septa, Tissue.SEPTUM)
+    fat &= region.below(height, SOLE + 9)
+    canvas.paint(region, fat & dense.between(-0.13, 0.13, region.slices), Tissue.SEPTUM)

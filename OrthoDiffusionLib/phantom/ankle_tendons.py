@@ -111,11 +111,11 @@ def _paint_strand(canvas: AnatomyCanvas, shape: AnkleShape, strand: Strand, tiss
     path = course(shape, strand.leg, strand.foot) + np.array(shift)
     margin = 5 + strand.radius * max(strand.stretch)
     region = canvas.region(tuple(path.min(axis=0) - margin), tuple(path.max(axis=0) + margin))
-    distance, _ = curve(region.points, path, strand.stretch)
-    fine = region.fine((distance - strand.radius) * canvas.scale)
+    distance, _ = curve(region.points, path, strand.stretch, reach=strand.radius + 4)
+    region, (surface,) = region.around((distance - np.float32(strand.radius)) * np.float32(canvas.scale), level=0.8)
     inside_skin = ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
     # A sheath parts a tendon from the muscle beside it.
-    sheath = (fine < 0.8) & canvas.is_any(region, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
+    sheath = region.below(surface, 0.8) & canvas.is_any(region, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
     canvas.paint(region, sheath, Tissue.SEPTUM if tissue is Tissue.TENDON else Tissue.FAT)
     free = inside_skin & ~canvas.is_any(region, Tissue.TENDON) if tissue is not Tissue.TENDON else inside_skin
-    canvas.paint(region, (fine < 0) & free, tissue)
+    canvas.paint(region, region.below(surface) & free, tissue)

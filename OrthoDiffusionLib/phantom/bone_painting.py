@@ -19,8 +19,8 @@ def paint_bone(canvas: AnatomyCanvas, region: Region, distance: Field, label: in
         label: of the bone.
         rim: thickness of the cortex in mm, one for all or on the region's lattice points.
     """
-    fine = region.fine(distance * canvas.scale)
-    inside = (fine < 0) & ~canvas.labelled(region)
-    canvas.paint(region, inside, Tissue.CORTEX, label)
-    depth = region.fine(np.zeros_like(distance) + np.float32(rim))
-    canvas.paint(region, inside & (fine < -depth), Tissue.MARROW)
+    depth = distance * np.float32(canvas.scale)
+    near, (depth, marrow) = region.around(depth, depth + np.float32(rim))
+    inside = near.below(depth) & ~canvas.labelled(near)
+    canvas.paint(near, inside, Tissue.CORTEX, label)
+    canvas.paint(near, inside & near.below(marrow), Tissue.MARROW)

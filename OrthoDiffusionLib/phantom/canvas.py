@@ -6,22 +6,18 @@ radius is then off by less than 0.05 mm (h^2 / 8R), at an eighth of the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional
 
 from OrthoDiffusionLib.phantom.distances import Field, Points, Vector
 from OrthoDiffusionLib.phantom.tissues import Tissue
+from OrthoDiffusionLib.phantom.upsampling import STEP, below, extent, on_grid, upsampled
 
 SPACING = 0.6
 """mm, of the grid."""
-
-STEP = 2
-"""Grid points from one lattice point to the next."""
 
 REACH = 6.0
 """mm by which a region is enlarged: an individual's deformation moves bodies less than that."""
@@ -40,13 +36,42 @@ class Region(NamedTuple):
 
     def fine(self, field: Field) -> Field:
         """A field on the lattice points, interpolated to the grid points of the box."""
-        shape = [(n - 1) * STEP + 1 for n in field.shape]
-        coarse = torch.from_numpy(np.ascontiguousarray(field, np.float32))[None, None]
-        return functional.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)[0, 0].numpy()
+        return upsampled(field)
+
+    def below(self, field: Field, level: float = 0.0) -> Mask:
+        """Grid points of the box at which a field on its lattice points, interpolated to them, lies under a level."""
+        return below(field, level)
 
     def part(self, field: Field) -> Field:
         """What a field over the whole lattice has in this box."""
         return field[self.cells]
+
+    def cells_in(self, outer: Region) -> Slices:
+        """The lattice points of this box, counted from the first one of a box round it."""
+        first, second, third = (
+            slice(mine.start - whole.start, mine.stop - whole.start)
+            for mine, whole in zip(self.cells, outer.cells, strict=True)
+        )
+        return first, second, third
+
+    def around(self, *fields: Field, level: float = 0.0) -> tuple[Region, list[Field]]:
+        """The smallest part of the box that holds all points at which the first field lies under a level.
+
+        Args:
+            fields: on the box's lattice points.
+            level: of the first field.
+
+        Returns:
+            the part, a corner of the box when there is no such point; and the fields there.
+        """
+        box = extent(fields[0] < level) or (slice(0, 2),) * 3
+        first, second, third = (
+            slice(outer.start + inner.start, outer.start + inner.stop)
+            for outer, inner in zip(self.cells, box, strict=True)
+        )
+        x, y, z = (coordinate[box] for coordinate in self.points)
+        cells = (first, second, third)
+        return Region(on_grid(cells), cells, (x, y, z)), [field[box] for field in fields]
 
 
 class AnatomyCanvas:
@@ -84,14 +109,15 @@ class AnatomyCanvas:
             begin = int((first * self.scale - REACH - self.low[axis]) / (SPACING * STEP))
             end = int(np.ceil((last * self.scale + REACH - self.low[axis]) / (SPACING * STEP))) + 1
             cells.append(slice(max(begin, 0), min(end, self._points[0].shape[axis])))
-        fine = [slice(cell.start * STEP, (cell.stop - 1) * STEP + 1) for cell in cells]
-        x, y, z = (coordinate[cells[0], cells[1], cells[2]] for coordinate in self._points)
-        return Region((fine[0], fine[1], fine[2]), (cells[0], cells[1], cells[2]), (x, y, z))
+        box = (cells[0], cells[1], cells[2])
+        x, y, z = (coordinate[box] for coordinate in self._points)
+        return Region(on_grid(box), box, (x, y, z))
 
     def everywhere(self) -> Region:
         """The whole grid."""
-        whole = (slice(None), slice(None), slice(None))
-        return Region(whole, whole, self._points)
+        first, second, third = (slice(0, n) for n in self._points[0].shape)
+        whole = (first, second, third)
+        return Region(on_grid(whole), whole, self._points)
 
     def field(self, region: Region, values: Field, elsewhere: float = 99.0) -> Field:
         """A field over the whole lattice that has these values in a region."""
@@ -102,9 +128,9 @@ class AnatomyCanvas:
     def paint(self, region: Region, mask: Mask, tissue: Tissue | None, label: int | None = None) -> None:
         """Give the masked points of a region a tissue and a structure's label; None leaves what is there."""
         if tissue is not None:
-            self.tissue[region.slices][mask] = tissue
+            np.copyto(self.tissue[region.slices], np.uint8(tissue), where=mask)
         if label is not None:
-            self.labels[region.slices][mask] = label
+            np.copyto(self.labels[region.slices], np.uint8(label), where=mask)
 
     def close_sides(self) -> None:
         """Leave air at the grid's sides, whose values a scanner takes for all that lies beyond; the ends go on."""
@@ -114,12 +140,17 @@ class AnatomyCanvas:
 
     def is_any(self, region: Region, *tissues: Tissue) -> Mask:
         """Where a region holds one of these tissues."""
-        table = np.zeros(256, bool)
-        table[list(tissues)] = True
-        return table[self.tissue[region.slices]]
+        return _any_of(self.tissue[region.slices], tissues)
 
     def labelled(self, region: Region, *labels: int) -> Mask:
         """Where a region holds one of these structures; any structure when none is named."""
-        table = np.zeros(256, bool)
-        table[list(labels) if labels else slice(1, None)] = True
-        return table[self.labels[region.slices]]
+        part = self.labels[region.slices]
+        return _any_of(part, labels) if labels else np.asarray(part != 0)
+
+
+def _any_of(part: Bytes, values: Sequence[int]) -> Mask:
+    """Where an array has one of some values: for a few values, comparisons are faster than a look-up table."""
+    mask = part == np.uint8(values[0])
+    for value in values[1:]:
+        mask |= part == np.uint8(value)
+    return mask

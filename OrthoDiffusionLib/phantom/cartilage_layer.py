@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 THINNEST = 0.5
 """mm: a thinner layer is no more than the grid's own blur, and breaks into specks."""
+
+BESIDE = 4.0
+"""mm from the layer to which its box reaches: the lattice points round each of its grid points are within that."""
 
 
 def paint_cartilage_layer(
@@ -23,6 +28,8 @@ def paint_cartilage_layer(
         label: of the cartilage.
         free: tissues whose place it takes.
     """
-    beyond = distance * canvas.scale
-    layer = (region.fine(beyond - thickness) < 0) & (region.fine(beyond) >= 0) & (region.fine(thickness) > THINNEST)
-    canvas.paint(region, layer & canvas.is_any(region, *free), Tissue.CARTILAGE, label)
+    beyond = distance * np.float32(canvas.scale)
+    covered = np.where(thickness > 0, np.abs(beyond) - thickness, np.float32(99))
+    near, (covered, beyond, thickness) = region.around(covered, beyond, thickness, level=BESIDE)
+    layer = near.below(beyond - thickness) & ~near.below(beyond) & ~near.below(thickness, THINNEST)
+    canvas.paint(near, layer & canvas.is_any(near, *free), Tissue.CARTILAGE, label)

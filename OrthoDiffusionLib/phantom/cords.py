@@ -64,7 +64,7 @@ def cord_body(canvas: AnatomyCanvas, cord: Cord, severity: float, generator: np.
     path = path + wander + severity * waves * np.array(cord.sag)
     margin = 8 + cord.radius * max(cord.stretch)
     region = canvas.region(tuple(path.min(axis=0) - margin), tuple(path.max(axis=0) + margin))
-    distance, along = curve(region.points, path, cord.stretch)
+    distance, along = curve(region.points, path, cord.stretch, reach=cord.radius + 8)
     return CordBody(region, region.fine((distance - cord.radius) * canvas.scale), region.fine(along))
 
 

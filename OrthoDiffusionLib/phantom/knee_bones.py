@@ -20,6 +20,7 @@ from OrthoDiffusionLib.phantom.distances import (
     union,
 )
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.slabs import slabwise
 
 FLEXION_AXIS = (0.0, -8.0, 27.0)
 """Middle of the posterior condyles' circles, about which the femur turns over the tibia."""
@@ -66,6 +67,7 @@ def joint_space(shape: KneeShape) -> float:
     return (shape.femoral_cartilage + shape.tibial_cartilage + 0.4) / shape.scale
 
 
+@slabwise
 def femur(points: Points, shape: KneeShape) -> Field:
     """The femur in its own frame: shaft and flare, two condyles and the trochlea, less the notch and the groove."""
     low = joint_space(shape)
@@ -91,6 +93,7 @@ def femur(points: Points, shape: KneeShape) -> Field:
     return difference(difference(difference(body, notch, 2.5), hollow, 5), groove, 5)
 
 
+@slabwise
 def tibia(points: Points, shape: KneeShape) -> Field:
     """The tibia: plateaus with their two spines, tubercle and shaft."""
     x, y, z = points
@@ -117,11 +120,13 @@ def plateau(x: Field, y: Field, shape: KneeShape) -> Field:
     return (height + dome - 0.8).astype(np.float32)
 
 
+@slabwise
 def fibula(points: Points, shape: KneeShape) -> Field:
     """The fibula: head and shaft, behind and lateral of the tibia."""
     return intersection(loft(points, FIBULA), (points[2] + 17.5).astype(np.float32), 3)
 
 
+@slabwise
 def patella(points: Points, shape: KneeShape) -> Field:
     """The patella in its own frame (see `in_patella`): a pointed disc with two facets behind."""
     x, y, z = points

@@ -16,8 +16,8 @@ def paint_capsule(canvas: AnatomyCanvas, bones: Field, region: Region) -> None:
     height = np.abs(z - 8) - 26
     sides = np.maximum(height, 14 - np.abs(x))
     sheet = np.maximum(np.abs(bones - 5.0) - 0.55, sides.astype(np.float32))
-    inside = (region.fine(sheet) < 0) & canvas.is_any(region, Tissue.FAT)
-    canvas.paint(region, inside, Tissue.SEPTUM)
+    near, (sheet,) = region.around(sheet)
+    canvas.paint(near, near.below(sheet) & canvas.is_any(near, Tissue.FAT), Tissue.SEPTUM)
 
 
 def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones: Field, region: Region) -> None:
@@ -30,7 +30,8 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     # Between the bones, where cartilage and menisci leave room.
     near = ellipsoid(region.points, (0, -1, 2), (37, 25, 9 + 2 * effusion))
     film = np.maximum(near, bones - (1.2 + 2.2 * effusion))
-    canvas.paint(region, (region.fine(film) < 0) & canvas.is_any(region, *soft), Tissue.FLUID)
+    inner, (film,) = region.around(film)
+    canvas.paint(inner, inner.below(film) & canvas.is_any(inner, *soft), Tissue.FLUID)
     depth = (shape.fluid if effusion == 0 else 5.0 + 12.0 * effusion) / size
     top = shape.patella_height / size + 24
     wide = 17 + 13 * effusion
@@ -48,8 +49,8 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     recess = parts[0]
     for part in parts[1:]:
         recess = union(recess, part, 3)
-    fine = region.fine(recess)
-    room = canvas.is_any(region, *soft, Tissue.TENDON) & (region.fine(bones) > 0)
     lining = 0.8 + 0.8 * effusion
-    canvas.paint(region, (fine < lining) & room & ~canvas.is_any(region, Tissue.TENDON), Tissue.SYNOVIUM)
-    canvas.paint(region, (fine < 0) & room & ~canvas.is_any(region, Tissue.TENDON), Tissue.FLUID)
+    region, (recess, bones) = region.around(recess, bones, level=lining)
+    room = canvas.is_any(region, *soft) & ~region.below(bones)
+    canvas.paint(region, region.below(recess, lining) & room, Tissue.SYNOVIUM)
+    canvas.paint(region, region.below(recess) & room, Tissue.FLUID)

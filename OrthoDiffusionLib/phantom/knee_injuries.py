@@ -53,5 +53,5 @@ def _paint_bruise(canvas: AnatomyCanvas, centre: Vector, radius: float, generato
     region = canvas.region((x - reach, y - reach, z - reach), (x + reach, y + reach, z + reach))
     distance = ellipsoid(region.points, centre, (radius, radius, radius))
     ragged = distance + 0.25 * radius * smooth_field(distance.shape, (5, 5, 5), generator)
-    inside = region.fine(ragged.astype(np.float32)) < 0
+    inside = region.below(ragged.astype(np.float32))
     canvas.paint(region, inside & canvas.is_any(region, Tissue.MARROW, Tissue.RED_MARROW), Tissue.OEDEMA)

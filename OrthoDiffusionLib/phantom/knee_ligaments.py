@@ -93,7 +93,7 @@ def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float
     patella = (shape.patella_shift - 20, patella_front(shape) - 4, shape.patella_height / shape.scale + 4)
     path = bezier((-40, -2, 33), (-40, 26, 36), patella, 8)
     region = canvas.region(tuple(path.min(axis=0) - 10), tuple(path.max(axis=0) + 10))
-    distance, along = curve(region.points, path, (1, 1, 6))
+    distance, along = curve(region.points, path, (1, 1, 6), reach=9)
     body = CordBody(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))
     room = canvas.is_any(region, Tissue.FAT, Tissue.SEPTUM, Tissue.SYNOVIUM) & ~canvas.labelled(region)
     inside = room & (body.distance < 0)

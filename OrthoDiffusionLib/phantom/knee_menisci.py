@@ -91,9 +91,9 @@ def _wedge(canvas: AnatomyCanvas, shape: KneeShape, ring: Ring, severity: float)
     open_part = np.abs(angle) - (180 - ring.opening)
     fine = region.fine
     fine_rise, fine_level = fine(rise.astype(np.float32)), fine(level.astype(np.float32))
-    body = (fine_rise > 0) & (fine_rise < 1) & (fine_level < 1) & (fine(above.astype(np.float32)) > -1.5)
+    body = (fine_rise > 0) & (fine_rise < 1) & (fine_level < 1) & ~region.below(above.astype(np.float32), -1.5)
     # The angle jumps behind the ring's middle, where the opening is; interpolating it there does no harm.
-    body &= (fine(open_part.astype(np.float32)) < 0) & canvas.is_any(region, *ROOM)
+    body &= region.below(open_part.astype(np.float32)) & canvas.is_any(region, *ROOM)
     return _Wedge(region, body, fine_rise, fine_level, fine(angle.astype(np.float32)))
 
 

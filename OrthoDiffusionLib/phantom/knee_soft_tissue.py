@@ -10,8 +10,8 @@ from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, intersection, loft, union
 from OrthoDiffusionLib.phantom.knee_bones import patella_front
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
-from OrthoDiffusionLib.phantom.muscles import paint_bellies
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.muscles import paint_bellies, section_box
+from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 SKIN = 1.6
@@ -68,12 +68,11 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, gen
     uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator) - 0.012 * region.points[0]
     uneven *= 1 - 0.55 * np.clip((region.points[1] - 12) / 24, 0, 1)
     cover = shape.fat * np.clip(uneven, 0.3, 2)
-    fine_fascia = region.fine(fascia)
-    outer = fine_fascia - region.fine(cover.astype(np.float32))
-    canvas.paint(region, outer < SKIN, Tissue.SKIN)
-    canvas.paint(region, outer < 0, Tissue.FAT)
-    canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
-    _paint_small_vessels(canvas, outer, fine_fascia, generator)
+    leg, (outer, sheet) = region.around(fascia - cover.astype(np.float32), fascia, level=SKIN)
+    canvas.paint(leg, leg.below(outer, SKIN), Tissue.SKIN)
+    canvas.paint(leg, leg.below(outer), Tissue.FAT)
+    canvas.paint(leg, leg.below(sheet, 0.35) & ~leg.below(sheet, -0.35), Tissue.SEPTUM)
+    _paint_small_vessels(canvas, leg, outer, sheet, generator)
     paint_bellies(canvas, _muscles(canvas, shape, generator), fascia + 1.0, generator)
     _paint_vessels(canvas, generator)
     _paint_tendons(canvas, shape)
@@ -84,7 +83,8 @@ def _muscles(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random.Gener
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
         first, last = table[0, 0], table[-1, 0]
-        part = canvas.region((-90, -90, first if first > -100 else -130), (90, 90, last if last < 100 else 130))
+        ends = (first if first > -100 else -130, last if last < 100 else 130)
+        part = canvas.region(*section_box(table, *ends))
         distance = loft(part.points, table, 2.2)
         # The ends within the field of view are closed; beyond it the muscle goes on.
         for end, within in ((first - part.points[2], first > -100), (part.points[2] - last, last < 100)):
@@ -93,21 +93,23 @@ def _muscles(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random.Gener
         yield part, distance
 
 
-def _paint_small_vessels(canvas: AnatomyCanvas, outer: Field, fascia: Field, generator: np.random.Generator) -> None:
+def _paint_small_vessels(
+    canvas: AnatomyCanvas, region: Region, outer: Field, fascia: Field, generator: np.random.Generator
+) -> None:
     """A few veins and septa in the fat under the skin."""
-    region = canvas.everywhere()
-    layer = (fascia > 0.8) & (outer < -0.8)
-    veins = np.abs(smooth_field(outer.shape, (14, 14, 7), generator)) < 0.03
-    across = np.abs(smooth_field(outer.shape, (9, 9, 9), generator)) < 0.03
-    canvas.paint(region, layer & veins, Tissue.SEPTUM)
-    canvas.paint(region, layer & across & (np.abs(outer) > 1.5), Tissue.SEPTUM)
+    layer = region.below(outer, -0.8) & ~region.below(fascia, 0.8)
+    veins = draw_smooth_field(canvas.tissue.shape, (14, 14, 7), generator)
+    across = draw_smooth_field(canvas.tissue.shape, (9, 9, 9), generator)
+    canvas.paint(region, layer & veins.between(-0.03, 0.03, region.slices), Tissue.SEPTUM)
+    deep = layer & region.below(outer, -1.5)
+    canvas.paint(region, deep & across.between(-0.03, 0.03, region.slices), Tissue.SEPTUM)
     for centre in ((-46.0, -14.0), (-30.0, 40.0), (44.0, -30.0)):
         wander = generator.uniform(-5, 5, size=2)
         low = (centre[0] + wander[0], centre[1], -130.0)
         high = (centre[0], centre[1] + wander[1], 130.0)
         around = canvas.region((centre[0] - 14, centre[1] - 12, -130), (centre[0] + 14, centre[1] + 12, 130))
-        distance, _ = curve(around.points, np.array([low, high]))
-        inside = (around.fine(distance) < generator.uniform(1.0, 1.9)) & canvas.is_any(around, Tissue.FAT)
+        distance, _ = curve(around.points, np.array([low, high]), reach=6)
+        inside = around.below(distance, generator.uniform(1.0, 1.9)) & canvas.is_any(around, Tissue.FAT)
         canvas.paint(around, inside, Tissue.VESSEL)
 
 
@@ -118,11 +120,11 @@ def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> Non
         x, y = x + generator.uniform(-3, 3), y + generator.uniform(-2, 2)
         path = bezier((x - 6, y + 12, 120), (x, y, 15), (x + 1, y + 3, -120))
         region = canvas.region((x - 14, y - 14, -130), (x + 14, y + 22, 130))
-        distance, _ = curve(region.points, path)
-        fine = region.fine(distance)
+        distance, _ = curve(region.points, path, reach=radius + 4)
+        region, (distance,) = region.around(distance, level=radius + 0.5)
         room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
-        canvas.paint(region, (fine < radius + 0.5) & room, Tissue.SEPTUM)
-        canvas.paint(region, (fine < radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+        canvas.paint(region, region.below(distance, radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, region.below(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
 
 
 def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
@@ -139,6 +141,7 @@ def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
         low, high = path.min(axis=0) - 16, path.max(axis=0) + 16
         region = canvas.region(tuple(low), tuple(high))
         thin = min(half_width, half_depth)
-        distance, _ = curve(region.points, path, (half_width / thin, half_depth / thin, 1))
-        inside = (region.fine(distance) < thin) & ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
+        distance, _ = curve(region.points, path, (half_width / thin, half_depth / thin, 1), reach=thin + 4)
+        region, (distance,) = region.around(distance, level=thin)
+        inside = region.below(distance, thin) & ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
         canvas.paint(region, inside, Tissue.TENDON)

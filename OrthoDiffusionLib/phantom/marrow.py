@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.canvas import SPACING, STEP, AnatomyCanvas
+from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 WITH_RED = 0.6
@@ -25,7 +25,10 @@ def paint_red_marrow(canvas: AnatomyCanvas, generator: np.random.Generator) -> N
     shape = region.points[0].shape
     extent = SPACING * np.array(canvas.tissue.shape)
     coarse, specks = ([max(2, round(size / length)) for size in extent] for length in (ISLAND, MOTTLE))
-    islands = smooth_field(shape, coarse, generator) + 0.7 * smooth_field(shape, specks, generator)
+    islands, edges = draw_smooth_field(shape, coarse, generator), draw_smooth_field(shape, specks, generator)
     if has_red:
-        there = region.fine(islands) > np.quantile(islands, 1 - share)
-        canvas.paint(region, there & canvas.is_any(region, Tissue.MARROW), Tissue.RED_MARROW)
+        redness = islands.part() + np.float32(0.7) * edges.part()
+        other = canvas.tissue[::STEP, ::STEP, ::STEP] != Tissue.MARROW
+        near, (_, part) = region.around(other, redness, level=1)
+        there = ~near.below(part, float(np.quantile(redness, 1 - share)))
+        canvas.paint(near, there & canvas.is_any(near, Tissue.MARROW), Tissue.RED_MARROW)

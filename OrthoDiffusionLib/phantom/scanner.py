@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.artefacts import filtered, folded, noisy, shaded, shifted_fat, with_ghosts
@@ -13,6 +11,7 @@ from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.contrast import Signals
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.protocol import SeriesProtocol
+from OrthoDiffusionLib.phantom.sampling import Body
 
 SAMPLE_DISTANCE = 0.9
 """mm, at most, between the points through a slice's thickness whose signals are averaged: partial volume."""
@@ -88,48 +87,31 @@ def _signal(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Water and fat of each voxel and of a margin at both ends along i, averaged through the slice's thickness."""
     tables = signals if signals[1].any() else signals[:1]
-    volume = torch.stack([torch.from_numpy(table[canvas.tissue]) for table in tables])[None]
+    body = Body.of(canvas, tables, index_to_joint)
     count = max(1, int(np.ceil(protocol.slice_thickness / SAMPLE_DISTANCE)))
     half = 0.5 * protocol.slice_thickness / protocol.slice_distance
     offsets = (np.arange(count) + 0.5) / count * 2 * half - half
     rows, columns = protocol.pixels[0] + 2 * margin, protocol.pixels[1]
-    total = torch.zeros((len(tables), rows, columns, protocol.slices))
+    image = np.empty((len(tables), rows, columns, protocol.slices), np.float32)
     for k in range(protocol.slices):
         # One slice at a time: the points of a whole stack would take a gigabyte.
-        points = [_positions(canvas, index_to_joint, (rows, columns), -margin, k + offset) for offset in offsets]
-        sampled = functional.grid_sample(
-            volume, torch.stack(points)[None], mode="bilinear", padding_mode="border", align_corners=True
-        )
-        total[..., k] = sampled[0].mean(dim=1)
-    image = total.numpy()
+        image[..., k] = body.mean_of_planes((rows, columns), -margin, k + offsets)
     return image[0], image[1] if len(tables) == 2 else np.zeros_like(image[0])
-
-
-def _positions(
-    canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, int], first: int, k: float
-) -> torch.Tensor:
-    """Where on the canvas the points of a slice lie, for `grid_sample`: (i, j, 3), -1 to 1, last axis z, y, x."""
-    i = torch.arange(first, first + shape[0], dtype=torch.float32)
-    j = torch.arange(shape[1], dtype=torch.float32)
-    coordinates = []
-    for axis in (2, 1, 0):
-        a = index_to_joint[axis]
-        position = float(a[0]) * i[:, None] + float(a[1]) * j[None, :] + float(a[2] * k + a[3])
-        extent = 0.5 * SPACING * (canvas.tissue.shape[axis] - 1)
-        coordinates.append((position - float(canvas.low[axis])) / extent - 1)
-    return torch.stack(coordinates, dim=-1)
 
 
 def _labels(canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
     """Structure at each voxel's centre; the nearest point of the canvas, whose border values hold beyond it."""
-    i, j, k = (np.arange(n, dtype=np.float32) for n in shape)
-    flat = np.zeros(shape, np.int64)
-    for axis, n in enumerate(canvas.labels.shape):
-        a = index_to_joint[axis].astype(np.float32)
-        position = a[0] * i[:, None, None] + a[1] * j[None, :, None] + a[2] * k[None, None, :] + a[3]
-        index = np.rint((position - np.float32(canvas.low[axis])) / np.float32(SPACING)).astype(np.int64)
-        flat = flat * n + np.clip(index, 0, n - 1)
-    return canvas.labels.ravel()[flat].astype(np.int16)
+    i, j = (np.arange(n, dtype=np.float32) for n in shape[:2])
+    labels = np.empty(shape, np.int16)
+    for k in range(shape[2]):
+        flat = np.zeros(shape[:2], np.int32)
+        for axis, n in enumerate(canvas.labels.shape):
+            a = index_to_joint[axis].astype(np.float32)
+            position = a[0] * i[:, None] + a[1] * j[None, :] + a[2] * np.float32(k) + a[3]
+            index = np.rint((position - np.float32(canvas.low[axis])) / np.float32(SPACING)).astype(np.int32)
+            flat = flat * np.int32(n) + np.clip(index, 0, n - 1)
+        labels[..., k] = canvas.labels.ravel()[flat]
+    return labels
 
 
 def _rotation(degrees: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

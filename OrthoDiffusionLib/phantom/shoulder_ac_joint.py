@@ -9,6 +9,7 @@ from OrthoDiffusionLib.phantom import shoulder_bones as bones
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Field, Points, capsule, difference, ellipsoid, union
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
+from OrthoDiffusionLib.phantom.slabs import slabwise
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -20,6 +21,7 @@ def place(shape: ShoulderShape) -> npt.NDArray[np.float64]:
     return bones.from_scapula(np.array([(edge, -1.0, height)]), shape)[0]
 
 
+@slabwise
 def with_osteophytes(bone: Field, other: Field, points: Points, shape: ShoulderShape, side: int) -> Field:
     """A bone with ridges above and below the joint, which leave the other bone free.
 

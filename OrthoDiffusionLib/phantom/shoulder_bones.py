@@ -17,6 +17,7 @@ from OrthoDiffusionLib.phantom.distances import (
     union,
 )
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
+from OrthoDiffusionLib.phantom.slabs import slabwise
 
 ORIGIN = (0.0, 0.0, 0.0)
 
@@ -59,6 +60,9 @@ CLAVICLE = np.array(
     float,
 )
 
+BESIDE = 30.0
+"""mm from the middle of a slender part within which its distance matters: to skin and fascia that it raises."""
+
 ACROMION_RADII = (10.5, 23.5, 4.0)
 
 
@@ -98,10 +102,11 @@ def humerus(points: Points) -> Field:
     )
     lesser = ellipsoid(points, (8.5, 19.0, -4.0), (8.5, 7.5, 12.0), 2.2)
     body = union(union(head, shaft, 4), union(greater, lesser, 3), 3)
-    distance, _ = curve(points, GROOVE)
+    distance, _ = curve(points, GROOVE, reach=BESIDE)
     return difference(body, distance - np.float32(4.6), 2)
 
 
+@slabwise
 def acromion(points: Points, shape: ShoulderShape) -> Field:
     """The acromion alone, in the scapula's frame: a flat plate over the head."""
     height = HEAD + shape.acromiohumeral / shape.scale + ACROMION_RADII[2]
@@ -112,16 +117,19 @@ def acromion(points: Points, shape: ShoulderShape) -> Field:
 def scapula(points: Points, shape: ShoulderShape) -> Field:
     """The scapula in its own frame: glenoid and neck, blade with its borders, spine, acromion and coracoid."""
     x, y, z = points
-    body = union(_glenoid(points, shape), _blade(points), 5)
+    border, _ = curve(points, LATERAL_BORDER, reach=BESIDE)
+    blade = union(_blade(points), border - np.float32(4.2), 4)
+    body = union(_glenoid(points, shape), blade, 5)
     body = union(body, _spine(points), 3)
     height = HEAD + shape.acromiohumeral / shape.scale - 33.0
-    crest, _ = curve((x, y, (z - height * np.clip((x + 60) / 50, 0, 1)).astype(np.float32)), SPINE_CREST)
+    crest, _ = curve((x, y, (z - height * np.clip((x + 60) / 50, 0, 1)).astype(np.float32)), SPINE_CREST, reach=BESIDE)
     thick = np.interp(x, (-80, -30, 0), (3.2, 4.6, 3.5)).astype(np.float32)
     body = union(body, union(crest - thick, acromion(points, shape), 4), 4)
-    hook, along = curve(points, CORACOID)
+    hook, along = curve(points, CORACOID, reach=BESIDE)
     return union(body, hook - (6.5 - 1.2 * along), 4)
 
 
+@slabwise
 def _glenoid(points: Points, shape: ShoulderShape) -> Field:
     x, y, z = points
     # Pear-shaped: narrower above.
@@ -138,17 +146,17 @@ def blade_depth(x: Field) -> Field:
     return (0.0025 * (x + 30) * (x + 112)).astype(np.float32)
 
 
+@slabwise
 def _blade(points: Points) -> Field:
     x, y, z = points
     plate = (np.abs(y - blade_depth(x)) - 1.8).astype(np.float32)
     above = (z - (12 + 0.22 * (-40 - x))).astype(np.float32)
     below = ((-16 + 1.6 * (x + 33) - z) / 1.9).astype(np.float32)
     ends = np.maximum(x + 36, -124 - x).astype(np.float32)
-    blade = intersection(intersection(plate, np.maximum(above, below), 1), ends, 2)
-    border, _ = curve(points, LATERAL_BORDER)
-    return union(blade, border - np.float32(4.2), 4)
+    return intersection(intersection(plate, np.maximum(above, below), 1), ends, 2)
 
 
+@slabwise
 def _spine(points: Points) -> Field:
     """A plate from the blade backwards and up to the crest; lateral of it is the spinoglenoid notch."""
     x, y, z = points
@@ -166,7 +174,7 @@ def clavicle(points: Points, shape: ShoulderShape) -> Field:
     radius = shape.clavicle_radius / shape.scale
     height = HEAD + shape.acromiohumeral / shape.scale - 33.0
     raised = (points[0], points[1], (points[2] - height).astype(np.float32))
-    body, _ = curve(raised, CLAVICLE, (1.0, 1.4, 1.0))
+    body, _ = curve(raised, CLAVICLE, (1.0, 1.4, 1.0), reach=BESIDE)
     beyond = acromion(in_scapula(points, shape), shape)
     cut = (shape.ac_gap / shape.scale - beyond).astype(np.float32)
     lateral = (points[0] + 6.0).astype(np.float32)

@@ -60,5 +60,5 @@ def labrum(points: Points, shape: ShoulderShape) -> Field:
     width *= np.clip(1 - 0.008 * (height + 4), 0.78, 1.03)
     beyond = HEAD + shape.humeral_cartilage / shape.scale + 2.6
     depth = -np.sqrt(np.maximum(beyond**2 - height**2 - width**2, 1.0))
-    distance, _ = curve(points, np.stack([depth, width, height], axis=1))
+    distance, _ = curve(points, np.stack([depth, width, height], axis=1), reach=8)
     return distance - np.float32(2.3)

@@ -20,8 +20,10 @@ from OrthoDiffusionLib.phantom.muscles import FATTY, SEPTUM, STREAK
 from OrthoDiffusionLib.phantom.shoulder_bones import in_scapula
 from OrthoDiffusionLib.phantom.shoulder_cartilage import rising
 from OrthoDiffusionLib.phantom.shoulder_shape import HEAD, ShoulderShape
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.slabs import slabwise
+from OrthoDiffusionLib.phantom.smooth_fields import SmoothField, draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
+from OrthoDiffusionLib.phantom.upsampling import on_grid
 
 ARC = float(np.degrees(1 / (HEAD + 3.0)))
 """Degrees around the head for a mm of tendon."""
@@ -128,26 +130,56 @@ def cuff_bodies(
     bodies = []
     for muscle in CUFF:
         wasting = 1 - 0.3 * max(findings[muscle.finding] - COMPLETE, 0.0)
-        facing_y, facing_z = muscle.facing
-        across = (y * facing_z - z * facing_y) * np.float32(-1 if facing_y > 0.5 else 1) - np.float32(muscle.middle)
-        begin, end = muscle.footprint
-        # Thinner over the footprint, to whose far edge it runs out.
-        share = 1 - 0.3 * rising(angle - begin + 14, 24) - 0.4 * rising(angle - end + 16, 16)
-        thick = shape.cuff / shape.scale * muscle.thickness * share
-        layer = np.maximum(floor - humerus, humerus - floor - thick)
-        sides = np.maximum(np.abs(across) - muscle.half, -(y * facing_y + z * facing_z))
-        ends = np.maximum((angle - end) / ARC, (-16 - x))
-        tendon = intersection(intersection(layer, sides.astype(np.float32), 2), ends.astype(np.float32), 1.5)
-        rows = np.array(muscle.belly, float)
-        rows[:, 3:] *= np.where(rows[:, :1] < -20, shape.muscle * wasting, 1.0)
-        permuted = (at_scapula[1], at_scapula[2], at_scapula[0])
-        belly = intersection(loft(permuted, rows, 2.2), (at_scapula[0] - rows[-1, 0]).astype(np.float32), 3)
-        belly = np.maximum(belly, floor - humerus)
-        rows[:, 3:] *= muscle.slip
-        inner = np.maximum(loft(permuted, rows), np.maximum(-52 - at_scapula[0], at_scapula[0])).astype(np.float32)
-        depth = (humerus - floor) / np.maximum(thick, 0.5)
-        bodies.append(CuffBody(muscle, union(tendon, belly, 4), inner, x, angle, across, depth.astype(np.float32)))
+        distance, slip, across, depth = _muscle(
+            at_scapula, (x, y, z), angle, humerus, floor, muscle, shape, shape.muscle * wasting
+        )
+        bodies.append(CuffBody(muscle, distance, slip, x, angle, across, depth))
     return bodies
+
+
+@slabwise
+def _muscle(
+    at_scapula: Points,
+    twisted: Points,
+    angle: Field,
+    humerus: Field,
+    floor: Field,
+    muscle: CuffMuscle,
+    shape: ShoulderShape,
+    bulk: float,
+) -> list[Field]:
+    """Distances to a muscle and to the tendon within its belly, position across the tendon and depth in it.
+
+    Args:
+        at_scapula: points in the scapula's frame.
+        twisted: the same, turned with the arm over the head.
+        angle: of the points around the head, degrees.
+        humerus: distance to its bone.
+        floor: height over the bone at which the tendon begins.
+        muscle: which one.
+        shape: of the shoulder.
+        bulk: scale of the belly's cross-section.
+    """
+    x, y, z = twisted
+    facing_y, facing_z = muscle.facing
+    across = (y * facing_z - z * facing_y) * np.float32(-1 if facing_y > 0.5 else 1) - np.float32(muscle.middle)
+    begin, end = muscle.footprint
+    # Thinner over the footprint, to whose far edge it runs out.
+    share = 1 - 0.3 * rising(angle - begin + 14, 24) - 0.4 * rising(angle - end + 16, 16)
+    thick = shape.cuff / shape.scale * muscle.thickness * share
+    layer = np.maximum(floor - humerus, humerus - floor - thick)
+    sides = np.maximum(np.abs(across) - muscle.half, -(y * facing_y + z * facing_z))
+    ends = np.maximum((angle - end) / ARC, (-16 - x))
+    tendon = intersection(intersection(layer, sides.astype(np.float32), 2), ends.astype(np.float32), 1.5)
+    rows = np.array(muscle.belly, float)
+    rows[:, 3:] *= np.where(rows[:, :1] < -20, bulk, 1.0)
+    permuted = (at_scapula[1], at_scapula[2], at_scapula[0])
+    belly = intersection(loft(permuted, rows, 2.2), (at_scapula[0] - rows[-1, 0]).astype(np.float32), 3)
+    belly = np.maximum(belly, floor - humerus)
+    rows[:, 3:] *= muscle.slip
+    inner = np.maximum(loft(permuted, rows), np.maximum(-52 - at_scapula[0], at_scapula[0])).astype(np.float32)
+    depth = (humerus - floor) / np.maximum(thick, 0.5)
+    return [union(tendon, belly, 4), inner, across, depth.astype(np.float32)]
 
 
 def _twisted(points: Points, shape: ShoulderShape) -> Points:
@@ -169,35 +201,34 @@ def paint_cuff(
     """Paint bellies, tendons and tears into what firm structures leave."""
     soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SYNOVIUM, Tissue.SOFT_OEDEMA)
     streaks, fatness = _streaks(region, generator), generator.random() ** 2
+    sampled = streaks.part((slice(None, None, 5),) * 3)
     for body in bodies:
         severity = findings[body.muscle.finding]
         label = joint.structure(body.muscle.key).label
         others = np.minimum.reduce([other.distance for other in bodies if other is not body])
-        depth = region.fine(np.maximum(body.distance, body.distance - others) * canvas.scale)
-        inside = (depth < 0) & canvas.is_any(region, *soft) & ~canvas.labelled(region)
-        canvas.paint(region, inside, None, label)
+        own_part, (depth,) = region.around(np.maximum(body.distance, body.distance - others) * np.float32(canvas.scale))
+        inside = own_part.below(depth) & canvas.is_any(own_part, *soft) & ~canvas.labelled(own_part)
+        canvas.paint(own_part, inside, None, label)
         # The rest of its outline stays the fat that parts it from its neighbours.
-        belly = inside & (depth < -0.5 * SEPTUM)
-        canvas.paint(region, belly, Tissue.MUSCLE)
-        fatty, fat = np.quantile(streaks[::5, ::5, ::5], [1 - share for share in _fattiness(severity, fatness)])
-        canvas.paint(region, belly & (streaks > fatty), Tissue.FATTY_MUSCLE)
-        canvas.paint(region, belly & (streaks > fat), Tissue.FAT)
+        belly = inside & own_part.below(depth, -0.5 * SEPTUM)
+        canvas.paint(own_part, belly, Tissue.MUSCLE)
+        fatty, fat = np.quantile(sampled, [1 - share for share in _fattiness(severity, fatness)])
+        box = on_grid(own_part.cells_in(region))
+        canvas.paint(own_part, belly & streaks.between(fatty, np.inf, box), Tissue.FATTY_MUSCLE)
+        canvas.paint(own_part, belly & streaks.between(fat, np.inf, box), Tissue.FAT)
         near = canvas.region(*TENDONS)
         tendons = _cropped(body, region, near)
         ragged = smooth_field(tendons.lateral.shape, [max(2, n // 7) for n in tendons.lateral.shape], generator)
         fibrous = np.minimum(body.muscle.junction - tendons.lateral + 2.5 * ragged, tendons.slip)
         own = canvas.labelled(near, label)
-        tendon = own & (near.fine(fibrous.astype(np.float32)) < 0)
+        tendon = own & near.below(fibrous.astype(np.float32))
         canvas.paint(near, tendon, Tissue.TENDON)
         _paint_tear(canvas, near, tendons, own, tendon, severity, generator)
 
 
 def _cropped(body: CuffBody, region: Region, part: Region) -> CuffBody:
     """A body on a part of its region."""
-    cells = tuple(
-        slice(inner.start - outer.start, inner.stop - outer.start)
-        for inner, outer in zip(part.cells, region.cells, strict=True)
-    )
+    cells = part.cells_in(region)
     return CuffBody(body.muscle, *(field[cells] for field in body[1:]))
 
 
@@ -220,11 +251,11 @@ def _fattiness(severity: float, fatness: float) -> tuple[float, float]:
     return share, 0.4 * share
 
 
-def _streaks(region: Region, generator: np.random.Generator) -> Field:
+def _streaks(region: Region, generator: np.random.Generator) -> SmoothField:
     """A field on the grid that varies slowly along the cuff's fibres and fast across them."""
     fine = [piece.stop - piece.start for piece in region.slices]
     knots = [max(2, round(n * SPACING / length)) for n, length in zip(fine, (30.0, STREAK[0], STREAK[0]), strict=True)]
-    return smooth_field(fine, knots, generator)
+    return draw_smooth_field(fine, knots, generator)
 
 
 def _paint_tear(

@@ -54,7 +54,8 @@ def paint_capsule(canvas: AnatomyCanvas, humerus: Field, region: Region) -> None
     """The capsule and the coracohumeral ligament: a dark sheet over the head where no tendon covers it."""
     near = ellipsoid(region.points, (-2, 0, -2), (34, 34, 33))
     sheet = np.maximum(np.abs(humerus - 6.0) - 0.7, near)
-    inside = (region.fine(sheet) < 0) & canvas.is_any(region, Tissue.FAT) & ~canvas.labelled(region)
+    region, (sheet,) = region.around(sheet)
+    inside = region.below(sheet) & canvas.is_any(region, Tissue.FAT) & ~canvas.labelled(region)
     canvas.paint(region, inside, Tissue.LIGAMENT)
 
 

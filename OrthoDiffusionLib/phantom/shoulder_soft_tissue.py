@@ -8,11 +8,12 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom import shoulder_bones as bones
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
-from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, ellipsoid, intersection, loft, union
-from OrthoDiffusionLib.phantom.muscles import paint_bellies
+from OrthoDiffusionLib.phantom.distances import Field, Points, bezier, curve, ellipsoid, intersection, loft, union
+from OrthoDiffusionLib.phantom.muscles import paint_bellies, section_box
 from OrthoDiffusionLib.phantom.shoulder_cuff import CuffBody
 from OrthoDiffusionLib.phantom.shoulder_shape import ShoulderShape
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.slabs import slabwise
+from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field, smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 SKIN = 1.8
@@ -73,22 +74,22 @@ def paint_soft_tissue(
     """
     region = canvas.everywhere()
     lung = lung_distance(region)
-    body = _outline(region) * canvas.scale
+    body = _outline(region.points) * np.float32(canvas.scale)
     firm = np.minimum(every_bone - np.float32(2.5), covered - np.float32(3)) * canvas.scale
     fascia = union(body, firm, 8)
     uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator)
     # Thin over acromion and clavicle, thick at the armpit and the back of the arm.
     uneven *= 1 - 0.6 * np.clip((region.points[2] + 15) / 55, 0, 1)
     cover = shape.fat * np.clip(uneven, 0.3, 2)
-    fine_fascia = region.fine(fascia)
     # Over bone that stands out of the muscles the skin has little fat under it.
-    outer = region.fine(union((body - cover).astype(np.float32), firm - np.float32(4), 8))
-    canvas.paint(region, outer < SKIN, Tissue.SKIN)
-    canvas.paint(region, outer < 0, Tissue.FAT)
-    canvas.paint(region, np.abs(fine_fascia) < 0.35, Tissue.SEPTUM)
-    layer = (fine_fascia > 0.8) & (outer < -0.8)
-    veins = np.abs(smooth_field(outer.shape, (14, 14, 9), generator)) < 0.03
-    canvas.paint(region, layer & veins, Tissue.SEPTUM)
+    outer = union((body - cover).astype(np.float32), firm - np.float32(4), 8)
+    inner, (outer, sheet) = region.around(outer, fascia, level=SKIN)
+    canvas.paint(inner, inner.below(outer, SKIN), Tissue.SKIN)
+    canvas.paint(inner, inner.below(outer), Tissue.FAT)
+    canvas.paint(inner, inner.below(sheet, 0.35) & ~inner.below(sheet, -0.35), Tissue.SEPTUM)
+    layer = inner.below(outer, -0.8) & ~inner.below(sheet, 0.8)
+    veins = draw_smooth_field(canvas.tissue.shape, (14, 14, 9), generator)
+    canvas.paint(inner, layer & veins.between(-0.03, 0.03, inner.slices), Tissue.SEPTUM)
     within = np.maximum(fascia + 1.0, (WALL - lung) * canvas.scale)
     keep_out = np.full_like(within, 99.0)
     for muscle in cuff:
@@ -104,9 +105,8 @@ def lung_distance(region: Region) -> Field:
     return ellipsoid(region.points, LUNG, LUNG_RADII)
 
 
-def _outline(region: Region) -> Field:
+def _outline(points: Points) -> Field:
     """The body within its fascia: arm, shoulder, trapezius' slope and trunk."""
-    points = region.points
     arm = intersection(loft(points, ARM, 2.2), (points[2] + 4).astype(np.float32), 30)
     cap = ellipsoid(points, (1, -5, -8), (45, 54, 56), 2.4)
     slope, _ = curve(points, GIRDLE, (1.0, 1.5, 1.0))
@@ -123,34 +123,47 @@ def _muscles(
     generator: np.random.Generator,
 ) -> Iterator[tuple[Region, Field]]:
     everywhere = canvas.everywhere()
-    x, y, z = everywhere.points
-    yield everywhere, _deltoid(everywhere, covered)
-    # Trapezius: a sheet under the fascia from the neck to spine, acromion and clavicle.
-    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
-    yield everywhere, sheet.astype(np.float32)
-    serratus = np.maximum(np.abs(lung - WALL - 3.2) - 2.6, np.maximum(z - 12, y - 26))
-    yield everywhere, serratus.astype(np.float32)
+    yield everywhere, _deltoid(everywhere.points, covered)
+    yield everywhere, _trapezius(everywhere.points, fascia, shape)
+    yield everywhere, _serratus(everywhere.points, lung)
     for sections in DOWN_THE_ARM:
         table = np.array(sections, float)
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
-        part = canvas.region((-60, -70, -140), (60, 70, table[-1, 0]))
+        part = canvas.region(*section_box(table, -140, table[-1, 0]))
         body = intersection(loft(part.points, table, 2.2), (part.points[2] - table[-1, 0]).astype(np.float32), 8)
         yield part, body
     for path, radius, stretch in ALONG_PATHS:
         course = bezier(*path)
         low, high = course.min(axis=0) - 32, course.max(axis=0) + 32
         part = canvas.region(tuple(low), tuple(high))
-        distance, _ = curve(part.points, course, stretch)
-        yield part, distance - np.float32(radius * shape.muscle * generator.uniform(0.9, 1.1))
+        half = radius * shape.muscle * generator.uniform(0.9, 1.1)
+        distance, _ = curve(part.points, course, stretch, reach=half + 10)
+        yield part, distance - np.float32(half)
     part = canvas.region((-90, -70, -100), (40, 20, 12))
-    distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR)
+    distance, along = curve(bones.in_scapula(part.points, shape), TERES_MINOR, reach=20)
     thick = 7.0 * shape.muscle * np.interp(along, (0, 0.3, 0.7, 1), (0.7, 1.0, 0.8, 0.45))
     yield part, (distance - thick).astype(np.float32)
 
 
-def _deltoid(region: Region, covered: Field) -> Field:
+@slabwise
+def _trapezius(points: Points, fascia: Field, shape: ShoulderShape) -> Field:
+    """A sheet under the fascia from the neck to spine, acromion and clavicle."""
+    x, y, z = points
+    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
+    return np.asarray(sheet, np.float32)
+
+
+@slabwise
+def _serratus(points: Points, lung: Field) -> Field:
+    """A sheet on the chest's wall."""
+    _, y, z = points
+    return np.asarray(np.maximum(np.abs(lung - WALL - 3.2) - 2.6, np.maximum(z - 12, y - 26)), np.float32)
+
+
+@slabwise
+def _deltoid(points: Points, covered: Field) -> Field:
     """From clavicle, acromion and spine over the shoulder down to the middle of the humerus."""
-    x, y, z = region.points
+    x, y, z = points
     inner = (2.4 - covered).astype(np.float32)
     # Its front edge runs from the clavicle to the outside of the arm, its back edge from the spine.
     front = (np.interp(z, (-110, -40, 30), (4, -3, -14)) - 0.35 * (y - 26) - x).astype(np.float32)
@@ -176,30 +189,29 @@ def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> Non
         course = bezier(*path) + generator.uniform(-2.5, 2.5, size=3)
         low, high = course.min(axis=0) - 8, course.max(axis=0) + 8
         region = canvas.region(tuple(low), tuple(high))
-        distance, _ = curve(region.points, course)
-        fine = region.fine(distance)
+        distance, _ = curve(region.points, course, reach=radius + 4)
+        region, (distance,) = region.around(distance, level=radius + 0.5)
         room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
-        canvas.paint(region, (fine < radius + 0.5) & room, Tissue.SEPTUM)
-        canvas.paint(region, (fine < radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+        canvas.paint(region, region.below(distance, radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, region.below(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
 
 
 def _paint_chest(canvas: AnatomyCanvas, lung: Field, generator: np.random.Generator) -> None:
     """The chest's wall of ribs and the muscles between them, and the dark lung within."""
-    region = canvas.region((-200, -200, -200), (LUNG[0] + LUNG_RADII[0] + WALL + 2, 200, 60))
+    whole = canvas.region((-200, -200, -200), (LUNG[0] + LUNG_RADII[0] + WALL + 2, 200, 60))
+    chest = whole.points[0].shape
+    region, (lung,) = whole.around(whole.part(lung), level=(WALL + 2) / canvas.scale)
     x, y, z = region.points
-    lung = region.part(lung)
-    fine = region.fine(lung * canvas.scale)
-    canvas.paint(region, fine < WALL - 1, Tissue.MUSCLE)
+    scaled = lung * np.float32(canvas.scale)
+    canvas.paint(region, region.below(scaled, WALL - 1), Tissue.MUSCLE)
     # Ribs fall forward.
     phase = np.mod(z + 0.45 * y + 0.15 * x + generator.uniform(0, RIB_STEP), RIB_STEP) - RIB_STEP / 2
     rib = np.hypot(phase / 1.35, lung - 5.5) - 4.0
-    rib_fine = region.fine(rib.astype(np.float32))
-    near = fine < WALL + 2
-    canvas.paint(region, near & (rib_fine < 1.2), Tissue.FAT)
-    canvas.paint(region, near & (rib_fine < 0), Tissue.CORTEX)
-    canvas.paint(region, near & (rib_fine < -1.1), Tissue.MARROW)
-    canvas.paint(region, fine < 1.0, Tissue.SEPTUM)
+    near = region.below(scaled, WALL + 2)
+    for level, tissue in ((1.2, Tissue.FAT), (0.0, Tissue.CORTEX), (-1.1, Tissue.MARROW)):
+        canvas.paint(region, near & region.below(rib.astype(np.float32), level), tissue)
+    canvas.paint(region, region.below(scaled, 1.0), Tissue.SEPTUM)
     # Air, with the little that its vessels give.
-    vessels = smooth_field(lung.shape, [max(2, n // 6) for n in lung.shape], generator)
-    canvas.paint(region, fine < 0, Tissue.AIR)
-    canvas.paint(region, (fine < -4) & (region.fine(vessels) > 2.2), Tissue.VESSEL)
+    vessels = draw_smooth_field(chest, [max(2, n // 6) for n in chest], generator).part(region.cells_in(whole))
+    canvas.paint(region, region.below(scaled), Tissue.AIR)
+    canvas.paint(region, region.below(scaled, -4) & ~region.below(vessels, 2.2), Tissue.VESSEL)

@@ -18,7 +18,7 @@ from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
-# An ankle takes 20 s of a processor; on a busy machine that is minutes.
+# An ankle takes 5 s of a processor; on a busy machine that is minutes.
 pytestmark = pytest.mark.timeout(900)
 
 ANKLE = load_joint("ankle")

@@ -7,7 +7,7 @@ import pytest
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
+from OrthoDiffusionLib.phantom import PhantomStudy, scan_anatomy
 from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels
 from OrthoDiffusionLib.volumes.volume import Volume
 
@@ -15,8 +15,8 @@ KNEE = load_joint("knee")
 
 
 @pytest.fixture(scope="module")
-def left_knee() -> PhantomStudy:
-    return make_study(3, findings={})
+def left_knee(healthy_studies: dict[str, PhantomStudy]) -> PhantomStudy:
+    return healthy_studies["left"]
 
 
 def label_map(study: PhantomStudy, plane: Plane) -> Volume:

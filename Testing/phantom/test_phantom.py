@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.phantom import PhantomStudy, make_anatomy, make_study, scan_anatomy
+from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -20,10 +20,17 @@ KNEE = load_joint("knee")
 LEFT, RIGHT = 3, 1
 
 
+@pytest.fixture
+def healthy(healthy_studies: dict[str, PhantomStudy]) -> dict[str, PhantomStudy]:
+    return healthy_studies
+
+
+SEVERE = {finding.key: 0.9 for finding in KNEE.findings}
+
+
 @pytest.fixture(scope="module")
-def healthy() -> dict[str, PhantomStudy]:
-    studies = [make_study(seed, findings={}) for seed in (LEFT, RIGHT)]
-    return {study.laterality: study for study in studies}
+def ill() -> PhantomStudy:
+    return make_study(RIGHT, findings=SEVERE)
 
 
 # ml on the axial grid, the one that always holds the patella; the field of view cuts the long bones.
@@ -96,16 +103,15 @@ def test_planes_are_stored_as_dcm2niix_does(healthy: dict[str, PhantomStudy]) ->
             assert nibabel.aff2axcodes(series.volume.affine) == plane.network_axcodes
 
 
-def test_same_seed_same_bytes() -> None:
-    first, second = make_study(7), make_study(7)
+def test_same_seed_same_bytes(ill: PhantomStudy) -> None:
+    first, second = ill, make_study(RIGHT, findings=SEVERE)
     assert first.findings == second.findings
     for plane in Plane:
         assert np.array_equal(first.planes[plane].volume.array, second.planes[plane].volume.array)
         assert np.array_equal(first.planes[plane].labels, second.planes[plane].labels)
 
 
-def test_findings_change_the_image(healthy: dict[str, PhantomStudy]) -> None:
-    ill = make_study(RIGHT, findings=dict.fromkeys((finding.key for finding in KNEE.findings), 0.9))
+def test_findings_change_the_image(healthy: dict[str, PhantomStudy], ill: PhantomStudy) -> None:
     for plane in Plane:
         before = healthy["right"].planes[plane].volume.array.astype(float)
         after = ill.planes[plane].volume.array.astype(float)
@@ -125,11 +131,12 @@ def test_unknown_words_are_refused() -> None:
         make_study(1, centre="moon")
 
 
-def test_another_scan_of_the_same_joint_shows_the_same_structures() -> None:
-    anatomy = make_anatomy(11, findings={})
+def test_another_scan_of_the_same_joint_shows_the_same_structures(
+    healthy: dict[str, PhantomStudy], healthy_anatomies: dict[str, Anatomy]
+) -> None:
+    anatomy = healthy_anatomies["right"]
     volumes = []
-    for seed in (11, 12):
-        study = scan_anatomy(anatomy, seed, contrast="random" if seed == 12 else "physical")
+    for study in (healthy["right"], scan_anatomy(anatomy, 12, contrast="random")):
         series = study.planes[Plane.AXIAL]
         voxel_ml = abs(np.linalg.det(series.volume.affine[:3, :3])) / 1000
         volumes.append((series.labels == KNEE.structure("patella").label).sum() * voxel_ml)
