@@ -201,6 +201,8 @@ def _set_provenance(node: Any, result: Mapping[str, Any], series_uids: Sequence[
         "Seed": str(provenance["seed"]),
         "Device": provenance["device"],
         "NotAssessed": ", ".join(result["not_assessed"]),
+        # Names alone: a result holds no values.
+        "ClinicalData": ", ".join(result.get("clinical", ())),
         "Warnings": "\n".join(result["warnings"]),
         "SeriesUIDs": ", ".join(series_uids),
         "Provenance": json.dumps(provenance, sort_keys=True),
