@@ -225,6 +225,16 @@ class BundleManifest(_Part):
             raise ValueError("a fusion needs planes that diagnose")
         return self
 
+    def notice(self) -> str:
+        """What must stand wherever a result is: the intended use, and what its maker may have left unsaid there."""
+        said = self.intended_use.lower()
+        sentences = [self.intended_use]
+        if self.training_data.synthetic and not ("phantom" in said or "synthetic" in said):
+            sentences.append("Trained on synthetic phantoms only.")
+        if "not for diagnosis" not in said:
+            sentences.append("Research use only, not for diagnosis.")
+        return " ".join(sentences)
+
     def weight_files(self) -> tuple[str, ...]:
         """Every weights file that the manifest refers to, once each, in a fixed order."""
         clinical = self.fusion.clinical

@@ -83,6 +83,16 @@ def test_opens_and_loads(tiny: Path) -> None:
     assert not load_model(bundle, torch.device("cpu")).planes[next(iter(bundle.manifest.planes))].networks.training
 
 
+def test_a_notice_says_what_the_intended_use_leaves_unsaid(tiny: Path) -> None:
+    manifest = open_bundle(tiny).manifest
+    research, phantoms = "Research use only, not for diagnosis.", "Trained on synthetic phantoms only."
+    assert manifest.notice() == f"Tests only. {phantoms} {research}"
+    whole = f"A model of phantoms. {research}"
+    assert manifest.model_copy(update={"intended_use": whole}).notice() == whole
+    of_people = manifest.training_data.model_copy(update={"synthetic": False})
+    assert manifest.model_copy(update={"training_data": of_people}).notice() == f"Tests only. {research}"
+
+
 def test_same_content_same_bytes(tiny: Path, tmp_path: Path) -> None:
     again = write_tiny(tmp_path / "again")
     for path in sorted(tiny.rglob("*")):

@@ -125,6 +125,11 @@ def test_one_plane_alone_says_what_is_missing(tmp_path: Path) -> None:
     assert result["labels_fused"] is None
     assert all(record["plane_weights"] == {"sagittal": 1.0} for record in result["findings"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"findings.tsv", "result.json"}
+    notice = "Demonstration model trained on synthetic phantoms only. Research use only, not for diagnosis."
+    assert result["notice"] == notice
+    header, *rows = (tmp_path / "out" / "findings.tsv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("\tnotice")
+    assert [row.rpartition("\t")[2] for row in rows] == [notice] * 8
 
 
 def test_overwriting_leaves_nothing_of_the_result_before(tmp_path: Path) -> None:
