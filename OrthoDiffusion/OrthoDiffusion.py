@@ -10,7 +10,15 @@ from typing import Any
 
 import slicer
 import vtk
-from OrthoDiffusionSlicer.environment import find_installation, install_requirements, missing_requirements
+from OrthoDiffusionSlicer.clinical_section import ClinicalSection
+from OrthoDiffusionSlicer.clinical_words import filled_in, title
+from OrthoDiffusionSlicer.dicom_person import come_from_dicom, read_person
+from OrthoDiffusionSlicer.environment import (
+    InstalledBundle,
+    find_installation,
+    install_requirements,
+    missing_requirements,
+)
 from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
 from OrthoDiffusionSlicer.protocol import WorkerError
@@ -93,7 +101,7 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic: OrthoDiffusionLogic | None = None
         self._parameterNode: Any = None
         self._parameterNodeGuiTag: Any = None
-        self._bundles: dict[str, str] = {}
+        self._bundles: dict[str, InstalledBundle] = {}
         self._busy = False
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
@@ -107,6 +115,8 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self._hideResult()
         self.ui.progressBar.visible = False
+        self._clinical = ClinicalSection(self.ui, self._updatePanel)
+        self.ui.clinicalDicomButton.connect("clicked(bool)", lambda _checked: self._fillFromDicom())
         try:
             self.logic = OrthoDiffusionLogic()
         except FileNotFoundError as error:
@@ -115,8 +125,8 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.logic.onProgress = self._showProgress
         self._bundles = self.logic.installation.bundles()
-        for name, title in self._bundles.items():
-            self.ui.bundleComboBox.addItem(title, name)
+        for name, bundle in self._bundles.items():
+            self.ui.bundleComboBox.addItem(bundle.title, name)
         self.ui.bundleComboBox.connect("currentIndexChanged(int)", self._onBundleChosen)
         self.ui.sampleButton.connect("clicked(bool)", lambda _checked: self._openSampleStudy())
         self.ui.segmentButton.connect("clicked(bool)", lambda _checked: self._run(segment=True))
@@ -150,6 +160,9 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """The scene goes: what is being run would have no place to go to."""
         self.setParameterNode(None)
+        self._clinical.clear()
+        # It may say what DICOM has of the person.
+        self._showStatus("")
         if self.logic is not None:
             self.logic.dropJob()
 
@@ -182,8 +195,14 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.bundleComboBox.currentIndex = (
             self.ui.bundleComboBox.findData(parameters.bundle) if parameters.bundle else 0
         )
-        self.ui.bundleComboBox.toolTip = "\n".join(self._bundles.values())
-        missing = missing_for_run(chosen_volumes(parameters), parameters.bundle, self._bundles, self._busy)
+        self.ui.bundleComboBox.toolTip = "\n".join(bundle.title for bundle in self._bundles.values())
+        volumes = chosen_volumes(parameters)
+        # The first one stands for none.
+        model = parameters.bundle or next(iter(self._bundles), "")
+        self._clinical.showModel(model, self._bundles[model].clinical if model in self._bundles else None)
+        self._clinical.setEnabled(not self._busy)
+        self._clinical.offerDicom(come_from_dicom(volumes.values()))
+        missing = missing_for_run(volumes, parameters.bundle, self._bundles, self._busy) + self._clinical.problems()
         actions = {
             self.ui.segmentButton: _("Segment all slices, and give the probabilities of the findings."),
             self.ui.diagnoseButton: _("Give the probabilities of the findings, without a segmentation."),
@@ -210,8 +229,21 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         show_in_views(slicer.mrmlScene, volumes)
         slicer.app.applicationLogic().FitSliceToAll(False, False)
 
+    def _fillFromDicom(self) -> None:
+        part = self._clinical.part
+        if part is None or self._parameterNode is None:
+            return
+        try:
+            person = read_person(chosen_volumes(self._parameterNode).values(), part.seen)
+        except ValueError as error:
+            self._showStatus(str(error))
+            return
+        self._clinical.fill(person.values)
+        self._showStatus(filled_in(part.seen, person.values, person.sex))
+
     def _run(self, segment: bool) -> None:
         volumes, bundle = chosen_volumes(self._parameterNode), self._parameterNode.bundle
+        clinical = self._clinical.values()
         # At once: events are handled during an installation, and a second click must not start another.
         self._busy = True
         self._updatePanel()
@@ -225,7 +257,15 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.cancelButton.enabled = True
         self._showProgress(0.0, _("Starting; the first time takes longer"))
         self.ui.progressBar.visible = True
-        self.logic.run(volumes, bundle, segment=segment, diagnose=True, onDone=self._onDone, onError=self._onError)
+        self.logic.run(
+            volumes,
+            bundle,
+            segment=segment,
+            diagnose=True,
+            onDone=self._onDone,
+            onError=self._onError,
+            clinical=clinical,
+        )
 
     def _install(self) -> bool:
         """Whether everything is installed that a run needs; else the panel says why not, and is ready again."""
@@ -249,14 +289,18 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onDone(self, result: dict[str, Any], added: SceneResult) -> None:
         self._endRun()
+        self._clinical.endRun()
         show_findings(self.ui.findingsTable, result)
         show_structures(self.ui.structuresTable, result)
         self.ui.findingsCollapsibleButton.visible = bool(result["findings"])
         self.ui.structuresCollapsibleButton.visible = added.segmentation is not None
         self.ui.noticeLabel.text = result["notice"]
         nodes = [node.GetName() for node in (added.segmentation, added.table) if node is not None]
-        done = _("Done. In the scene: {nodes}.").format(nodes=", ".join(nodes))
-        self._showStatus("\n".join([done, *result["warnings"]]))
+        said = [_("Done. In the scene: {nodes}.").format(nodes=", ".join(nodes))]
+        if result["clinical"]:
+            names = ", ".join(map(title, result["clinical"]))
+            said.append(_("Clinical data that took part: {names}.").format(names=names))
+        self._showStatus("\n".join([*said, *result["warnings"]]))
 
     def _onError(self, error: WorkerError) -> None:
         self._endRun()

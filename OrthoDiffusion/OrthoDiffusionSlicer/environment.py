@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from OrthoDiffusionSlicer.clinical_data import ClinicalPart, clinical_part
+
 LIBRARY = "OrthoDiffusionLib"
 PYTHON_VARIABLE = "ORTHODIFFUSION_PYTHON"
 
@@ -26,6 +28,19 @@ REQUIREMENTS = (
     "scipy>=1.14",
 )
 """What the worker imports beside torch, in the versions of `pyproject.toml`."""
+
+
+@dataclass(frozen=True)
+class InstalledBundle:
+    """What a bundle's manifest says of it, before the worker has verified it.
+
+    Attributes:
+        title: for people.
+        clinical: what it reads of clinical data; None where it reads none.
+    """
+
+    title: str
+    clinical: ClinicalPart | None = None
 
 
 @dataclass(frozen=True)
@@ -71,17 +86,19 @@ class Installation:
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(private_folder)),
         }
 
-    def bundles(self) -> dict[str, str]:
-        """Titles of the bundles by what the worker calls them: a name for ours, a folder for the person's own."""
+    def bundles(self) -> dict[str, InstalledBundle]:
+        """The bundles by what the worker calls them: a name for ours, a folder for the person's own."""
         found = {}
         for folder, is_ours in ((self.resources / "Bundles", True), (self._user_folder(), False)):
             for manifest in sorted(folder.glob("*/configs/metadata.json")):
                 try:
                     content = json.loads(manifest.read_bytes())
-                    name, title = str(content["name"]), str(content["title"])
+                    name = str(content["name"])
+                    bundle = InstalledBundle(str(content["title"]), clinical_part(content))
                 except (OSError, ValueError, KeyError, TypeError):
-                    name = title = manifest.parents[1].name
-                found[name if is_ours else str(manifest.parents[1])] = title
+                    name = manifest.parents[1].name
+                    bundle = InstalledBundle(name)
+                found[name if is_ours else str(manifest.parents[1])] = bundle
         return found
 
     def sample_study(self) -> dict[str, Path]:

@@ -124,7 +124,7 @@ def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneRe
                 segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volumes[0])
         if result["findings"]:
             table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("OrthoDiffusion findings"))
-            _fill_with_findings(table, result["findings"])
+            _fill_with_findings(table, result["findings"], result["notice"])
         for node in filter(None, (segmentation, table)):
             _set_provenance(node, result, _series_uids(scene, volumes))
             _place_beside(scene, node, volumes)
@@ -156,7 +156,7 @@ def _read_segmentation(scene: Any, path: Path) -> Any:
     return node
 
 
-def _fill_with_findings(node: Any, findings: Sequence[Mapping[str, Any]]) -> None:
+def _fill_with_findings(node: Any, findings: Sequence[Mapping[str, Any]], notice: str) -> None:
     planes = sorted({plane for record in findings for plane in record["plane_probabilities"]})
     table = vtk.vtkTable()
     for name in TABLE_COLUMNS:
@@ -169,6 +169,8 @@ def _fill_with_findings(node: Any, findings: Sequence[Mapping[str, Any]]) -> Non
         for kind in ("probabilities", "weights"):
             cells = [record[f"plane_{kind}"].get(plane, float("nan")) for record in findings]
             table.AddColumn(_column(f"{plane} {'probability' if kind == 'probabilities' else 'weight'}", cells, True))
+    # The scene's file of the table has no attributes: the notice must be in the table itself.
+    table.AddColumn(_column("notice", [notice] * len(findings), False))
     node.SetAndObserveTable(table)
     node.SetLocked(True)
 
@@ -201,6 +203,8 @@ def _set_provenance(node: Any, result: Mapping[str, Any], series_uids: Sequence[
         "Seed": str(provenance["seed"]),
         "Device": provenance["device"],
         "NotAssessed": ", ".join(result["not_assessed"]),
+        # Names alone: a result holds no values.
+        "ClinicalData": ", ".join(result.get("clinical", ())),
         "Warnings": "\n".join(result["warnings"]),
         "SeriesUIDs": ", ".join(series_uids),
         "Provenance": json.dumps(provenance, sort_keys=True),

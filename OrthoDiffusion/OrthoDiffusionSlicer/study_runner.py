@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import slicer
@@ -30,7 +30,14 @@ class StudyRunner:
         self.job: Job | None = None
 
     def run(
-        self, volumes: dict[str, Any], bundle: str, segment: bool, diagnose: bool, onDone: OnDone, onError: OnError
+        self,
+        volumes: dict[str, Any],
+        bundle: str,
+        segment: bool,
+        diagnose: bool,
+        onDone: OnDone,
+        onError: OnError,
+        clinical: Mapping[str, float] | None = None,
     ) -> None:
         """Start a run; one of the two functions is called when it has ended, or at once if it cannot begin.
 
@@ -41,6 +48,8 @@ class StudyRunner:
             diagnose: make a table of findings.
             onDone: gets the content of `result.json`, and what it became in the scene.
             onError: gets a sentence for the person.
+            clinical: what is known of the person besides the images, by the worker's names; it goes to the worker
+                through its standard input, and is kept nowhere.
         """
         if self.job is not None:
             onError(WorkerError("worker-busy", "Another study is being run.", "Wait until it is done, or cancel it."))
@@ -60,6 +69,7 @@ class StudyRunner:
             "bundle": bundle or None,
             "segment": segment,
             "diagnose": diagnose,
+            "clinical": dict(clinical) if clinical else None,
         }
         self.worker.request(
             "run", params, lambda _answer: self._finish(onDone, onError), lambda error: self._fail(error, onError)

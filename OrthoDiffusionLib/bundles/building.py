@@ -77,7 +77,7 @@ def write_bundle(
     )
     if manifest.network_data_format is None:
         manifest = manifest.model_copy(update={"network_data_format": manifest.data_format()})
-    contents[MANIFEST_FILE] = _json(manifest.model_dump(mode="json"))
+    contents[MANIFEST_FILE] = _json(manifest.written())
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=folder.parent))

@@ -225,6 +225,39 @@ class BundleManifest(_Part):
             raise ValueError("a fusion needs planes that diagnose")
         return self
 
+    def written(self) -> dict[str, Any]:
+        """The content of the manifest's file.
+
+        A program refuses what it does not know, and all programs so far have the schema version 1; so what was added to
+        it since stands in the file only where it says something, and programs that lack it read all other bundles.
+        """
+        content = self.model_dump(mode="json")
+        segments = any(self.segments(plane) for plane in self.planes)
+        for structure in content["structures"]:
+            if not (segments and structure["one_piece"]):
+                del structure["one_piece"]
+        for recipe in content["planes"].values():
+            if recipe["pooling"] == "self_attention":
+                del recipe["pooling"]
+        fusion = content["fusion"]
+        if self.fusion.kind in ("mean", "gate"):
+            # The gate's file, or that there is none, says it.
+            del fusion["kind"]
+        for name in ("head", "training", "clinical"):
+            if not fusion[name]:
+                del fusion[name]
+        return content
+
+    def notice(self) -> str:
+        """What must stand wherever a result is: the intended use, and what its maker may have left unsaid there."""
+        said = self.intended_use.lower()
+        sentences = [self.intended_use]
+        if self.training_data.synthetic and not ("phantom" in said or "synthetic" in said):
+            sentences.append("Trained on synthetic phantoms only.")
+        if "not for diagnosis" not in said:
+            sentences.append("Research use only, not for diagnosis.")
+        return " ".join(sentences)
+
     def weight_files(self) -> tuple[str, ...]:
         """Every weights file that the manifest refers to, once each, in a fixed order."""
         clinical = self.fusion.clinical

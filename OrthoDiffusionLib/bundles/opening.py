@@ -53,7 +53,7 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises:
         OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version, or one that
-            names a pooling or a fusion that this program does not know; BUNDLE_INVALID for one that does not
+            names a pooling, a fusion or a key that this program does not know; BUNDLE_INVALID for one that does not
             validate; BUNDLE_UNSAFE for a pickle, a link, a file that the manifest does not list, or one of a kind that
             has no place in a bundle; BUNDLE_WRONG_HASH for a file that is not the one listed.
     """
@@ -124,6 +124,14 @@ def _read_manifest(content: bytes) -> BundleManifest:
     try:
         return BundleManifest.model_validate(raw)
     except ValidationError as error:
+        unknown = [".".join(map(str, problem["loc"])) for problem in error.errors()]
+        if all(problem["type"] == "extra_forbidden" for problem in error.errors()):
+            raise OrthoDiffusionError(
+                ErrorKind.BUNDLE_UNKNOWN_SCHEMA,
+                f"The bundle's manifest says something that this program does not know, {unknown[0][:60]!r}.",
+                "Update OrthoDiffusion, or choose another bundle.",
+                detail=", ".join(unknown),
+            ) from error
         invalid.detail = str(error)
         raise invalid from error
 

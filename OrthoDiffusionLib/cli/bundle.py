@@ -69,6 +69,9 @@ def import_command(
     sagittal: Annotated[Optional[Path], typer.Option(help="The authors' sagittal_model.pt.")] = None,  # noqa: UP045
     coronal: Annotated[Optional[Path], typer.Option(help="The authors' coronal_model.pt.")] = None,  # noqa: UP045
     axial: Annotated[Optional[Path], typer.Option(help="The authors' axial_model.pt.")] = None,  # noqa: UP045
+    keep_decoder: Annotated[
+        bool, typer.Option("--keep-decoder", help="Keep what `pretrain --from` needs; 2.5 times as large.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn the authors' published checkpoints into a bundle; no code in them is ever run."""
@@ -76,7 +79,8 @@ def import_command(
         from OrthoDiffusionLib.bundles.published import import_published
 
         named = {Plane.AXIAL: axial, Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal}
-        made = import_published({plane: path for plane, path in named.items() if path is not None}, output)
+        files = {plane: path for plane, path in named.items() if path is not None}
+        made = import_published(files, output, keep_decoder=keep_decoder)
         if as_json:
             print_json({"folder": str(made.folder), "manifest_sha256": made.manifest_sha256})
         else:

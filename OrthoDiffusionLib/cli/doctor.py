@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from OrthoDiffusionLib import __version__
@@ -17,6 +18,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle, list_bundles
 from OrthoDiffusionLib.cli.reporting import missing_package, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.machine_memory import machine_memory_gib
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.worker.client import WorkerClient
@@ -45,9 +47,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON and 
         report["orthodiffusion"] = __version__
         report["python"] = platform.python_version()
         report["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
-        report["memory"] = _memory()
+        report["memory_gib"] = machine_memory_gib()
         report["packages"] = {name: _version(name) for name in PACKAGES}
-        _, report["devices"] = _attempt(_devices)
+        report["devices"] = []
+        known, problem = _attempt(lambda: report["devices"].extend(_devices()))
+        if not known:
+            report["devices_problem"] = problem
         report["bundles"] = [entry.name for entry in list_bundles()]
         bundle, report["bundle"] = _attempt(lambda: open_bundle(find_bundle(None)).manifest.title)
         worked, report["run"] = _attempt(_try_run)
@@ -75,16 +80,10 @@ def _attempt(action: Any) -> tuple[bool, str]:
         return False, str(missing_package(error))
 
 
-def _devices() -> str:
-    from OrthoDiffusionLib.inference.devices import available_devices
+def _devices() -> list[dict[str, Any]]:
+    from OrthoDiffusionLib.inference.devices import described_devices
 
-    return ", ".join(available_devices())
-
-
-def _memory() -> str:
-    if not hasattr(os, "sysconf"):
-        return "not told by this system"
-    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
+    return [device._asdict() for device in described_devices()]
 
 
 def _try_run() -> str:
@@ -98,9 +97,19 @@ def _try_run() -> str:
 def _show(report: dict[str, Any]) -> None:
     table = Table("what", "here", show_header=False)
     for name, value in report.items():
-        if isinstance(value, dict):
+        if name == "packages":
             for package, installed in value.items():
                 table.add_row(package, installed or "[dim]not installed[/]")
+        elif name == "devices":
+            for device in value:
+                table.add_row(escape(device["name"]), escape(f"{device['kind']}, {_memory(device['memory_gib'])}"))
+        elif name == "memory_gib":
+            table.add_row("memory", _memory(value))
         else:
-            table.add_row(name, ", ".join(value) if isinstance(value, list) else value)
+            text = ", ".join(value) if isinstance(value, list) else value
+            table.add_row(name.replace("_", " "), escape(text))
     out.print(table)
+
+
+def _memory(gib: float | None) -> str:
+    return "memory not told" if gib is None else f"{gib:.1f} GiB"

@@ -19,6 +19,14 @@ def pretrain(
     output: Annotated[Path, typer.Option(help="Folder of checkpoints, losses and samples; an unfinished one goes on.")],
     dataset: Dataset = None,
     phantoms: Phantoms = None,
+    start: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--from",
+            metavar="NAME|DIR",
+            help="Whose weights it starts from: a bundle with decoders, or the folder of another pre-training.",
+        ),
+    ] = None,
     config: Annotated[str, typer.Option(help="small, paper, or a YAML file.")] = "small",
     change: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -43,8 +51,10 @@ def pretrain(
         from OrthoDiffusionLib.training.pretraining import pretrain as train
         from OrthoDiffusionLib.training.processes import training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
+        from OrthoDiffusionLib.training.whole_networks import whole_network
 
         settings = load_settings(PretrainSettings, config, change or ())
+        network = None if start is None else whole_network(start, plane)
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4
@@ -59,7 +69,7 @@ def pretrain(
                 bar.update(task, completed=step + 1, description=f"Pre-training {plane.value}, loss {loss:.4f}")
 
             try:
-                train(fabric, studies, plane, settings, output, report)
+                train(fabric, studies, plane, settings, output, report, network)
             except OrthoDiffusionError as error:
                 if fabric.is_global_zero:
                     raise

@@ -7,11 +7,9 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +22,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.evaluation.metrics import bootstrap_interval, dice, expected_calibration_error
+from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
@@ -115,15 +114,15 @@ def evaluate_on_phantoms(
 
     Raises:
         OrthoDiffusionError: as a run does.
+        KeyboardInterrupt: for Ctrl-C and, in the main thread, SIGTERM; the processes are gone then, with their files.
     """
     manifest = open_bundle(find_bundle(bundle)).manifest
     structures = {structure.key: structure.label for structure in manifest.structures}
     numbers = range(seed, seed + studies)
     measure = partial(_measured, bundle, centre, structures)
     measured = []
-    # Spawned: a process that is forked while torch's threads hold locks may wait for ever.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _share_cores, (processes,)) as pool:
-        for outcome in pool.map(measure, numbers):
+    with working_processes(processes, partial(_share_cores, processes)) as pool:
+        for outcome in outcomes(pool, measure, numbers):
             measured.append(outcome)
             advance()
     overlaps = [outcome.overlaps for outcome in measured]

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import os
+import platform
+from typing import NamedTuple
+
 import torch
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.machine_memory import GIB, machine_memory_gib
+
+
+class Device(NamedTuple):
+    """A device that a run can ask for.
+
+    Attributes:
+        name: what a run calls it: `cuda:N` or `cpu`.
+        kind: the model of the graphics card, or the processor's architecture and number of cores.
+        memory_gib: that it has in all, in GiB; None where unknown. The processor has the machine's.
+    """
+
+    name: str
+    kind: str
+    memory_gib: float | None
 
 
 def available_devices() -> tuple[str, ...]:
     """Names of the devices that a run can ask for; `cpu` is always the last of them."""
     return (*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cpu")
+
+
+def described_devices() -> tuple[Device, ...]:
+    """The devices of `available_devices()`, in its order."""
+    cards = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        cards.append(Device(f"cuda:{index}", properties.name, round(properties.total_memory / GIB, 1)))
+    processor = f"{platform.machine()}, {os.cpu_count() or 1} processors"
+    return (*cards, Device("cpu", processor, machine_memory_gib()))
 
 
 def choose_device(name: str) -> torch.device:

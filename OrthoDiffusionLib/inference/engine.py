@@ -164,7 +164,7 @@ class Engine:
             region = load_joint(manifest.joint).region
             write_segmentation_nrrd(folder / segmentation_name, fused, affine, manifest.structures, region)
         if findings.records:
-            write_findings_table(folder / FINDINGS_FILE, findings.records)
+            write_findings_table(folder / FINDINGS_FILE, findings.records, manifest.notice())
         clock.lap("write")
         write_result(
             folder,
@@ -178,7 +178,7 @@ class Engine:
                 findings=findings.records,
                 clinical=findings.clinical,
                 warnings=(*study.warnings, *findings.warnings),
-                notice=manifest.intended_use,
+                notice=manifest.notice(),
                 provenance=provenance(model, request.seed, clock.started, clock.seconds),
             ),
         )

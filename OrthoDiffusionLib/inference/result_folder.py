@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import shutil
 import tempfile
@@ -95,20 +97,33 @@ def _output_error(error: OSError) -> OrthoDiffusionError:
     )
 
 
-def write_findings_table(path: Path, findings: Sequence[FindingRecord]) -> None:
-    """Write the findings as tab-separated values: probabilities, and plane weights where there are."""
+def write_findings_table(path: Path, findings: Sequence[FindingRecord], notice: str) -> None:
+    """Write the findings as tab-separated values: probabilities, plane weights where there are, and the notice.
+
+    Args:
+        path: of the file.
+        findings: a row each.
+        notice: what must stand wherever a result is. It stands in a column, for a table is taken apart by rows, and
+            programs read it with their usual settings.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
     planes = sorted({plane for record in findings for plane in record.plane_probabilities}, key=lambda p: p.pose_id)
     columns = ["finding", "name", "probability", "threshold", "present"]
     weighed = [plane for plane in planes if all(plane in record.plane_weights for record in findings)]
     columns += [f"probability_{plane.value}" for plane in planes] + [f"weight_{plane.value}" for plane in weighed]
-    lines = ["\t".join(columns)]
+    text = io.StringIO()
+    table = csv.writer(text, dialect="excel-tab", lineterminator="\n")
+    table.writerow([*columns, "notice"])
     for record in findings:
         cells = [record.key, record.name, f"{record.probability:.4f}", f"{record.threshold:.4f}"]
         cells.append("yes" if record.present else "no")
         cells += [f"{record.plane_probabilities[plane]:.4f}" for plane in planes]
         cells += [f"{record.plane_weights[plane]:.4f}" for plane in weighed]
-        lines.append("\t".join(cells))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        # On one line: tools that read line by line must find as many rows as findings.
+        table.writerow([*cells, " ".join(notice.split())])
+    path.write_bytes(text.getvalue().encode())
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -2,7 +2,7 @@
 
 The canvas is cut into layers across the axis nearest to the slices' normal, and the layers are laid end to end as the
 rows of one tall picture: a point between two layers is then two bilinear look-ups, a layer apart. torch's bilinear
-interpolation of pictures takes 7 ns for a point and a channel, that of volumes 40 to 120.
+interpolation of pictures is several times as fast as its trilinear one of volumes.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings
 from OrthoDiffusionLib.training.sharding import whole_tensors
 from OrthoDiffusionLib.training.stopping import asked_to_stop
+from OrthoDiffusionLib.training.whole_networks import WholeNetwork
 
 Report = Callable[[int, float], None]
 """Told the step (counted from 0) and its loss, on the first process alone."""
@@ -47,6 +48,7 @@ def pretrain(
     settings: PretrainSettings,
     output: Path,
     report: Report = lambda step, loss: None,
+    start: WholeNetwork | None = None,
 ) -> None:
     """Train up to `settings.steps`, from the newest checkpoint of the output folder if it has one.
 
@@ -61,12 +63,13 @@ def pretrain(
         settings: of the training.
         output: folder of the checkpoints, `losses.csv` and pictures; all processes see the same one.
         report: told each step's loss.
+        start: weights that a new training begins with; None for weights of chance. One that goes on has its own.
 
     Raises:
         OrthoDiffusionError: in all processes alike; EMPTY_STUDY, without a series of the plane; BAD_SETTINGS, when the
-            batch cannot be shared among the processes or the folder holds another training; TRAINING_DIVERGED, when
-            the loss or a gradient is no number: the last checkpoint is from before that step; CANCELLED, when a process
-            was asked to end, after a checkpoint.
+            batch cannot be shared among the processes, the folder holds another training, or the start is another
+            network; TRAINING_DIVERGED, when the loss or a gradient is no number: the last checkpoint is from before
+            that step; CANCELLED, when a process was asked to end, after a checkpoint.
     """
     usable = [study for study in studies if plane in study.depths]
     if not usable:
@@ -79,7 +82,12 @@ def pretrain(
             f"A batch of {settings.batch} cannot be shared among {fabric.world_size} processes.",
             "Choose a batch that is a multiple of the number of processes.",
         )
-    about = {"version": __version__, "plane": plane.value, "settings": settings.model_dump(mode="json")}
+    about = {
+        "version": __version__,
+        "plane": plane.value,
+        "settings": settings.model_dump(mode="json"),
+        "start": None if start is None else start.source,
+    }
     found = latest_checkpoint(output)
     if found is not None:
         _check_same(found.about, about)
@@ -87,6 +95,8 @@ def pretrain(
     network = DenoisingUNet(settings.network)
     if found is not None:
         network.load_state_dict(found.parts["weights"])
+    elif start is not None:
+        start.fill(network, settings)
     if settings.recompute:
         _recompute(network, halved=settings.precision == "bfloat16")
     student = Student(network) if settings.distillation else None
@@ -177,9 +187,11 @@ def _check_same(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to go on with another training than the one that a folder holds; its length may change."""
     free = {"steps": 1, "save_every": 1, "sample_every": 0}
     before = PretrainSettings.model_validate({**found["settings"], **free})
-    if found["plane"] != now["plane"] or before != PretrainSettings.model_validate({**now["settings"], **free}):
+    is_same = before == PretrainSettings.model_validate({**now["settings"], **free})
+    # Checkpoints from before there was a start have none.
+    if not is_same or found["plane"] != now["plane"] or found.get("start") != now["start"]:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "The output folder holds a training with another plane or other settings.",
-            "Choose another folder, or the settings that it was started with.",
+            "The output folder holds a training with another plane, other settings or another start.",
+            "Choose another folder, or what it was started with.",
         )

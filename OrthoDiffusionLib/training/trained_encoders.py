@@ -41,7 +41,8 @@ def pretrained_encoder(folder: Path, plane: Plane) -> TrainedEncoder:
     settings = PretrainSettings.model_validate(about["settings"])
     encoder = DenoisingEncoder(settings.network)
     encoder.load_state_dict(encoder_state(dict(tensors)))
-    source = f"Pre-trained without labels for {about['step']} steps of {settings.batch} windows."
+    start = f", from {about['start']}" if about.get("start") else ""
+    source = f"Pre-trained without labels for {about['step']} steps of {settings.batch} windows{start}."
     return TrainedEncoder(encoder.eval().requires_grad_(False), settings.window_size, source)
 
 

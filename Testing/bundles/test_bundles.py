@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from OrthoDiffusionLib.anatomy import load_joint
+from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import replace_card, write_bundle
+from OrthoDiffusionLib.bundles.manifest import BundleManifest, Fusion
 from OrthoDiffusionLib.bundles.opening import open_bundle, sha256_of
 from OrthoDiffusionLib.bundles.registry import USER_FOLDER_VARIABLE, bundle_folders, find_bundle, list_bundles
 from OrthoDiffusionLib.bundles.weights import read_weights
@@ -83,6 +84,37 @@ def test_opens_and_loads(tiny: Path) -> None:
     assert not load_model(bundle, torch.device("cpu")).planes[next(iter(bundle.manifest.planes))].networks.training
 
 
+def test_a_notice_says_what_the_intended_use_leaves_unsaid(tiny: Path) -> None:
+    manifest = open_bundle(tiny).manifest
+    research, phantoms = "Research use only, not for diagnosis.", "Trained on synthetic phantoms only."
+    assert manifest.notice() == f"Tests only. {phantoms} {research}"
+    whole = f"A model of phantoms. {research}"
+    assert manifest.model_copy(update={"intended_use": whole}).notice() == whole
+    of_people = manifest.training_data.model_copy(update={"synthetic": False})
+    assert manifest.model_copy(update={"training_data": of_people}).notice() == f"Tests only. {research}"
+
+
+def test_what_is_not_used_is_not_written_for_programs_that_do_not_know_it(tiny: Path) -> None:
+    manifest = open_bundle(tiny).manifest
+    content = json.loads((tiny / MANIFEST).read_text())
+    assert "pooling" not in content["planes"]["axial"]
+    assert content["fusion"] == {"gate": None}
+    assert all(
+        set(structure) == {"label", "key", "name", "color", "terminology"} for structure in content["structures"]
+    )
+    recipe = manifest.planes[Plane.AXIAL].model_copy(update={"pooling": "global_local", "segmentation": WEIGHTS})
+    fusion = Fusion(kind="gate", gate=WEIGHTS, training="Long.")
+    richer = manifest.model_copy(update={"planes": {Plane.AXIAL: recipe}, "fusion": fusion})
+    written = richer.written()
+    assert BundleManifest.model_validate(written) == richer
+    assert written["planes"]["axial"]["pooling"] == "global_local"
+    assert written["fusion"] == {"gate": WEIGHTS, "training": "Long."}
+    joint = load_joint("knee")
+    in_one_piece = [structure.key for structure in joint.structures if structure.one_piece]
+    whole = richer.model_copy(update={"structures": joint.structures})
+    assert [row["key"] for row in whole.written()["structures"] if "one_piece" in row] == in_one_piece != []
+
+
 def test_same_content_same_bytes(tiny: Path, tmp_path: Path) -> None:
     again = write_tiny(tmp_path / "again")
     for path in sorted(tiny.rglob("*")):
@@ -128,7 +160,11 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], ErrorKind]] = {
     "no model card": (lambda f: (f / "docs/README.md").unlink(), ErrorKind.BUNDLE_MISSING_FILE),
     "damaged manifest": (lambda f: (f / MANIFEST).write_bytes(b'{"schema'), ErrorKind.BUNDLE_INVALID),
     "manifest is a list": (lambda f: (f / MANIFEST).write_bytes(b"[]"), ErrorKind.BUNDLE_INVALID),
-    "unknown key": (lambda f: edit_manifest(f, lambda m: m.update(extra=1)), ErrorKind.BUNDLE_INVALID),
+    "unknown key": (lambda f: edit_manifest(f, lambda m: m.update(extra=1)), ErrorKind.BUNDLE_UNKNOWN_SCHEMA),
+    "unknown key in damage": (
+        lambda f: edit_manifest(f, lambda m: m.update(extra=1, planes={})),
+        ErrorKind.BUNDLE_INVALID,
+    ),
     "nested without end": (lambda f: (f / MANIFEST).write_bytes(b"[" * 200_000), ErrorKind.BUNDLE_INVALID),
     "path out of it": (lambda f: list_file(f, "../outside.txt"), ErrorKind.BUNDLE_INVALID),
     "path from the root": (lambda f: list_file(f, "/etc/hostname"), ErrorKind.BUNDLE_INVALID),

@@ -11,16 +11,21 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.checkpoint import read_checkpoint
+from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.published import import_published
 from OrthoDiffusionLib.bundles.weights import read_weights
+from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.networks.encoder import encoder_state
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
+from OrthoDiffusionLib.training.settings import PretrainSettings
+from OrthoDiffusionLib.training.whole_networks import whole_network
 
 SHAPES = json.loads((Path(__file__).parents[1] / "data" / "conformance" / "shapes.json").read_text())["keys"][
     "official"
@@ -99,11 +104,25 @@ def test_three_planes_with_their_own_recipes_same_bytes_each_time(network_state:
 
 def test_decoder_is_kept_when_asked_for(network_state: State, tmp_path: Path) -> None:
     path = save(tmp_path / "axial_model.pt", {"ema": published(network_state)})
-    bundle = import_published({Plane.AXIAL: path}, tmp_path / "bundle", keep_decoder=True)
+    command = [
+        "bundle",
+        "import-published",
+        "--axial",
+        str(path),
+        "--output",
+        str(tmp_path / "bundle"),
+        "--keep-decoder",
+    ]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    bundle = open_bundle(tmp_path / "bundle")
     stored = read_weights(bundle, bundle.manifest.planes[Plane.AXIAL].encoder)
     DenoisingUNet().load_state_dict(stored)
     assert all(torch.equal(stored[name], tensor) for name, tensor in network_state.items())
     assert load_model(bundle, torch.device("cpu")).planes.keys() == {Plane.AXIAL}
+    network = DenoisingUNet()
+    whole_network(str(tmp_path / "bundle"), Plane.AXIAL).fill(network, PretrainSettings())
+    assert all(torch.equal(tensor, network_state[name]) for name, tensor in network.state_dict().items())
 
 
 def test_one_file_for_two_planes_is_refused(network_state: State, tmp_path: Path) -> None:

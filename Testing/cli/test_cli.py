@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.registry import list_bundles
+from OrthoDiffusionLib.cli import doctor
+from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.errors import ErrorKind
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -125,6 +129,11 @@ def test_one_plane_alone_says_what_is_missing(tmp_path: Path) -> None:
     assert result["labels_fused"] is None
     assert all(record["plane_weights"] == {"sagittal": 1.0} for record in result["findings"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"findings.tsv", "result.json"}
+    notice = "Demonstration model trained on synthetic phantoms only. Research use only, not for diagnosis."
+    assert result["notice"] == notice
+    header, *rows = (tmp_path / "out" / "findings.tsv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith("\tnotice")
+    assert [row.rpartition("\t")[2] for row in rows] == [notice] * 8
 
 
 def test_overwriting_leaves_nothing_of_the_result_before(tmp_path: Path) -> None:
@@ -160,6 +169,26 @@ def test_bundles_are_listed_and_verified() -> None:
     listed = json.loads(done.stdout)
     assert [row["name"] for row in listed] == [entry.name for entry in list_bundles()]
     assert all(row["problem"] is None for row in listed if row["origin"] == "bundled")
+
+
+def test_doctor_lists_the_devices_with_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(name="Some card [80 GB]", total_memory=85_520_809_984)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: card)
+    monkeypatch.setattr(doctor, "_try_run", lambda: "The sample study ran.")
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    graphics, processor = told["devices"]
+    assert graphics == {"name": "cuda:0", "kind": "Some card [80 GB]", "memory_gib": 79.6}
+    assert processor["name"] == "cpu" and processor["kind"].endswith("processors")
+    assert processor["memory_gib"] == told["memory_gib"] > 0.5
+    shown = CliRunner().invoke(app, ["doctor"]).stdout
+    assert "Some card [80 GB], 79.6 GiB" in shown
+    assert f"{told['memory_gib']:.1f} GiB" in shown
+    monkeypatch.setitem(sys.modules, "OrthoDiffusionLib.inference.devices", None)
+    told = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert told["devices"] == [] and "is not installed" in told["devices_problem"]
 
 
 def test_help_names_every_command() -> None:

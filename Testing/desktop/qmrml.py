@@ -11,19 +11,37 @@ from desktop.pythonqt import stand_in
 
 
 class ctkCollapsibleButton(stand_in(QtWidgets.QGroupBox)):  # type: ignore[misc]
-    """A titled box; the real one can be folded."""
+    """A titled box that can be folded: its children are hidden then."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._text = ""
+        self._is_collapsed = False
 
     def _get_text(self) -> str:
-        return str(self.property("title"))
+        return self._text
 
     def _set_text(self, text: str) -> None:
-        self.setTitle(text)
+        self._text = text
+        self._fold()
 
     def _get_collapsed(self) -> bool:
-        return bool(self.property("_collapsed"))
+        return self._is_collapsed
 
     def _set_collapsed(self, collapsed: bool) -> None:
-        self.setProperty("_collapsed", collapsed)
+        self._is_collapsed = collapsed
+        self._fold()
+
+    def _fold(self) -> None:
+        self.setTitle(f"{'▸' if self._is_collapsed else '▾'} {self._text}")
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            child.setVisible(not self._is_collapsed)
+
+    def childEvent(self, event: QtCore.QChildEvent) -> None:
+        """A child comes; called by Qt."""
+        # A `.ui` file sets the box's properties before it makes the box's children.
+        if event.type() == QtCore.QEvent.Type.ChildPolished and self._is_collapsed:
+            event.child().hide()  # type: ignore[attr-defined]
 
     text = QtCore.Property(str, _get_text, _set_text)
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)

@@ -118,7 +118,9 @@ def check_table(node: Any) -> None:
     assert names == [
         *("finding", "name", "probability", "threshold", "present"),
         *("axial probability", "axial weight", "sagittal probability", "sagittal weight"),
+        "notice",
     ]
+    assert table.GetValueByName(7, "notice").ToString() == "Research use only; not for diagnosis: «übung»."
     keys = [table.GetValueByName(row, "finding").ToString() for row in range(8)]
     assert keys == [finding.key for finding in KNEE.findings]
     probabilities = table.GetColumnByName("probability")

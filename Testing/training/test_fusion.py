@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -57,8 +58,14 @@ def test_each_kind_goes_from_training_to_a_run(trained: TrainedPlanes, tmp_path:
                 assert set(record.plane_weights) == planes
                 assert sum(record.plane_weights.values()) == pytest.approx(1, abs=1e-6)
     assert [a.probability for a in whole.findings] != [b.probability for b in part.findings]
-    columns = (tmp_path / "part" / "findings.tsv").read_text(encoding="utf-8").splitlines()[0]
-    assert ("weight_axial" in columns) == (kind not in FEATURES)
+    with (tmp_path / "part" / "findings.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert ("weight_axial" in rows[0]) == (kind not in FEATURES)
+    assert [float(row["probability"]) for row in rows] == pytest.approx(
+        [record.probability for record in part.findings], abs=5e-5
+    )
+    notice = "Research use only, not for diagnosis. Trained on synthetic phantoms only."
+    assert {part.notice, *(row["notice"] for row in rows)} == {notice}
 
 
 def test_a_fusion_of_other_networks_is_refused(trained: TrainedPlanes, tmp_path: Path) -> None:

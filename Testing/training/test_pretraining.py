@@ -318,7 +318,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(studies: list[CachedStud
 
 def test_another_training_in_the_folder_is_refused(studies: list[CachedStudy], tmp_path: Path) -> None:
     pretrain(fabric(), studies, Plane.AXIAL, settings(steps=1), tmp_path)
-    with pytest.raises(OrthoDiffusionError, match="another plane or other settings"):
+    with pytest.raises(OrthoDiffusionError, match="another plane, other settings or another start"):
         pretrain(fabric(), studies, Plane.AXIAL, settings(seed=5), tmp_path)
     with pytest.raises(OrthoDiffusionError, match="No study has a coronal series"):
         pretrain(fabric(), studies, Plane.CORONAL, settings(), tmp_path / "other")

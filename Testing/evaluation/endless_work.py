@@ -1,0 +1,25 @@
+"""Two processes whose work would take ten minutes, as an evaluation on phantoms takes long: for what ends it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
+
+
+def nothing() -> None:
+    pass
+
+
+def work(number: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "working").touch()
+        time.sleep(600)
+
+
+if __name__ == "__main__":
+    with working_processes(2, nothing) as pool:
+        for _ in outcomes(pool, work, range(4)):
+            pass

@@ -1,0 +1,70 @@
+"""What ends an evaluation ends all of it at once, and leaves no file behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from OrthoDiffusionLib.bundles.registry import list_bundles
+from OrthoDiffusionLib.errors import ErrorKind
+
+ENDLESS = (str(Path(__file__).with_name("endless_work.py")),)
+EVALUATE = ("-m", "OrthoDiffusionLib.cli.app", "evaluate", "--studies", "4", "--processes", "2")
+ROOT = Path(__file__).parents[2]
+GRACE = 10.0
+"""Seconds; the work itself takes minutes."""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def ended_by(number: int, command: tuple[str, ...], folder: Path) -> int:
+    """Start a program in a process group of its own, end its first process in the middle of its work, and look.
+
+    Returns:
+        the exit status of that process.
+    """
+    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as program:
+        try:
+            while sum(path.is_dir() for path in folder.glob("*/*")) < 2:
+                assert program.poll() is None, "it ended before its processes worked"
+                time.sleep(0.05)
+            os.kill(program.pid, number)
+            deadline = time.monotonic() + GRACE
+            status = program.wait(GRACE)
+            while group_lives(program.pid):
+                assert time.monotonic() < deadline, "a process is left"
+                time.sleep(0.05)
+        finally:
+            if group_lives(program.pid):
+                os.killpg(program.pid, signal.SIGKILL)
+    assert list(folder.iterdir()) == []
+    return status
+
+
+def group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_to_the_first_process_ends_all(tmp_path: Path, number: int) -> None:
+    assert ended_by(number, ENDLESS, tmp_path) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not list_bundles(), reason="needs the demonstration bundle")
+def test_an_evaluation_that_is_told_to_end_does(tmp_path: Path) -> None:
+    """Half a minute on a busy machine, nearly all of it for what three processes import."""
+    assert ended_by(signal.SIGTERM, EVALUATE, tmp_path) == ErrorKind.CANCELLED.exit_code
