@@ -27,8 +27,8 @@ STACK_SIZE = 160
 """Pixels of the prepared stacks; windows of 128 are cut out of them."""
 
 BLOCKS = {Plane.AXIAL: "mid_0", Plane.SAGITTAL: "mid_0", Plane.CORONAL: "mid_2"}
-STEPS = {Plane.AXIAL: 450, Plane.SAGITTAL: 700, Plane.CORONAL: 600}
-"""Of the masks' training: what two cores do in an hour and a half, most of it for the plane that lagged behind."""
+STEPS = {Plane.AXIAL: 350, Plane.SAGITTAL: 700, Plane.CORONAL: 600}
+"""Of the masks' training: what two cores do in an hour and a half, most of it for the planes that lagged behind."""
 
 SEGMENTATION_SEEDS = (*range(2000, 2060), *range(5000, 5030))
 DIAGNOSIS_SEEDS = range(6000, 6150)

@@ -21,6 +21,7 @@ from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
+    Tensors,
     latest_checkpoint,
     optimiser_tensors,
     restore_optimiser,
@@ -97,6 +98,15 @@ def train_segmentation(
             f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
         )
     optimiser = _optimiser(networks, settings)
+    if settings.start_share > 0 and (
+        start.networks.segmentation is None or start.description.skips != description.skips
+    ):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "There is no decoder of the same form whose weights could be kept.",
+            "Set start_share: 0, or start from networks with such a decoder.",
+        )
+    begun = _copied(networks)
     about = _about(start, usable, settings)
     reached = _Reached(0, -1.0, _copied(networks), 0)
     if folder is not None:
@@ -134,14 +144,25 @@ def train_segmentation(
         report(step, loss, score)
         if waited >= settings.patience:
             break
+    mixed = ""
+    if settings.start_share > 0:
+        best_state = mixed_weights(begun, best_state, settings.start_share)
+        networks.load_state_dict(best_state)
+        best = validation_dice(networks, validation, plane, size, settings.timestep)
+        mixed = f", mixed with {settings.start_share:g} of the weights before"
     networks.to("cpu")
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     return trained.told(
         f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows on"
-        f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate; mean Dice {best:.3f} in"
-        f" the centre windows of {len(validation)} studies of other patients."
+        f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
+        f" {best:.3f} in the centre windows of {len(validation)} studies of other patients."
     )
+
+
+def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[str, torch.Tensor]:
+    """The weighted mean of two networks' weights, of which one was trained from the other; names as in both."""
+    return {name: start_share * start[name] + (1 - start_share) * tensor for name, tensor in trained.items()}
 
 
 class _Reached(NamedTuple):

@@ -119,6 +119,9 @@ class SegmentationSettings(FineTuneSettings):
         crop: pixels of the parts that some steps cut around a structure out of their windows, which takes less time
             and shows more of what is small; a multiple of the encoder's reduction, or 0 for whole windows alone.
         crop_share: share of the steps that see parts.
+        start_share: share of the start's weights in the result, the rest are the best trained ones: networks that were
+            trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of
+            zero-shot models"). It needs a start with a decoder of the same form.
         contrast_share: share of the windows whose intensities go through a random curve.
         validate_every: steps between validations.
         patience: validations without a better Dice after which training ends.
@@ -132,6 +135,7 @@ class SegmentationSettings(FineTuneSettings):
     together: int = Field(default=10, ge=1)
     crop: int = Field(default=0, ge=0)
     crop_share: float = Field(default=0.0, ge=0, le=1)
+    start_share: float = Field(default=0.0, ge=0, lt=1)
     contrast_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=200, ge=1)
     patience: int = Field(default=5, ge=1)

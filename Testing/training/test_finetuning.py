@@ -161,6 +161,21 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
         train_segmentation(start, studies, settings.model_copy(update={"crop": 10}), lambda *_: None)
 
 
+def test_part_of_the_weights_before_is_kept(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    settings = SegmentationSettings(steps=2, batch=1, encoder_rate=1)
+    first = train_segmentation(start, studies, settings, lambda *_: None)
+    last, mixed = (
+        train_segmentation(first, studies, settings.model_copy(update={"start_share": share}), lambda *_: None)
+        for share in (0.0, 0.25)
+    )
+    for name, tensor in mixed.networks.state_dict().items():
+        before, after = first.networks.state_dict()[name], last.networks.state_dict()[name]
+        assert torch.allclose(tensor, 0.25 * before + 0.75 * after, atol=1e-6)
+    assert "mixed with 0.25 of the weights before" in mixed.description.history[-1]
+    with pytest.raises(OrthoDiffusionError, match="no decoder of the same form"):
+        train_segmentation(start, studies, settings.model_copy(update={"start_share": 0.25}), lambda *_: None)
+
+
 def test_networks_of_one_joint_start_those_of_another(
     start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
 ) -> None:
