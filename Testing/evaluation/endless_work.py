@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +21,8 @@ def work(number: int) -> None:
 
 
 if __name__ == "__main__":
+    # A shell has what it starts in the background ignore Ctrl-C, and with that all that follows from there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with working_processes(2, nothing) as pool:
         for _ in outcomes(pool, work, range(4)):
             pass
