@@ -13,7 +13,18 @@ from OrthoDiffusionLib.resources import resources_folder
 
 
 class Joint(BaseModel):
-    """A joint's vocabulary: its structures in label order and its findings in network order."""
+    """A joint's vocabulary: its structures in label order and its findings in network order.
+
+    Attributes:
+        schema_version: 1.
+        name: lower case.
+        display_name: for people.
+        region: of the body.
+        structures: in label order.
+        findings: in network order.
+        shows_in: keys of the structures within which, or at whose rim, a finding shows, by the finding's key; a finding
+            that is not there shows elsewhere.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,6 +34,7 @@ class Joint(BaseModel):
     region: Code
     structures: tuple[Structure, ...] = Field(min_length=1)
     findings: tuple[Finding, ...] = Field(min_length=1)
+    shows_in: dict[str, tuple[str, ...]] = {}
 
     @model_validator(mode="after")
     def _check_vocabulary(self) -> Joint:
@@ -37,6 +49,11 @@ class Joint(BaseModel):
         ):
             if len(set(words)) != len(words):
                 raise ValueError(f"a structure's or finding's key, name or colour appears twice in {words}")
+        structures, findings = {one.key for one in self.structures}, {one.key for one in self.findings}
+        if unknown := sorted(
+            {*self.shows_in} - findings | {key for keys in self.shows_in.values() for key in keys} - structures
+        ):
+            raise ValueError(f"shows_in names what is no finding or structure of the joint: {unknown}")
         return self
 
     def structure(self, key: str) -> Structure:

@@ -60,6 +60,7 @@ class PlaneRecipe(_Part):
         skips: whether that decoder also sees the encoder's finer levels; the published one does not.
         diagnosis: weights file of the pooling and the per-plane logits, or None.
         pooling: the pooling's kind; bundles from before there was a choice have `self_attention`.
+        reads_structures: whether the logits also come from statistics of the plane's own masks.
         encoder_training: how the encoder came to be, one sentence.
     """
 
@@ -70,7 +71,14 @@ class PlaneRecipe(_Part):
     skips: bool = False
     diagnosis: str | None = None
     pooling: Pooling = "self_attention"
+    reads_structures: bool = False
     encoder_training: str
+
+    @model_validator(mode="after")
+    def _check_reading(self) -> PlaneRecipe:
+        if self.reads_structures and (self.segmentation is None or self.diagnosis is None):
+            raise ValueError("structures are read by a diagnosis head, and found by a segmentation decoder")
+        return self
 
 
 class FindingCalibration(_Part):
@@ -239,6 +247,8 @@ class BundleManifest(_Part):
         for recipe in content["planes"].values():
             if recipe["pooling"] == "self_attention":
                 del recipe["pooling"]
+            if not recipe["reads_structures"]:
+                del recipe["reads_structures"]
         fusion = content["fusion"]
         if self.fusion.kind in ("mean", "gate"):
             # The gate's file, or that there is none, says it.

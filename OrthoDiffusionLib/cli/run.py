@@ -46,6 +46,12 @@ def run(
     ] = None,
     segment: Annotated[bool, typer.Option("--segment/--no-segment", help="Write label maps.")] = True,
     diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Write findings.")] = True,
+    combine: Annotated[
+        bool,
+        typer.Option(
+            "--combine/--each-plane-alone", help="Average the planes' answers in every label map, or keep them apart."
+        ),
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the noise; the same seed gives the same numbers.")] = 0,
     clinical: ClinicalFile = None,
@@ -88,6 +94,7 @@ def run(
             bundle=str(Path(bundle).absolute()) if bundle and Path(bundle).is_dir() else bundle,
             segment=segment,
             diagnose=diagnose,
+            combine=combine,
             device=device,
             seed=seed,
             clinical=clinical_record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +19,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.clinical_reading import clinical_reading
 from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
-from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
+from OrthoDiffusionLib.inference.grids import ScoreVolume, averaged, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
 from OrthoDiffusionLib.inference.plane_pass import plane_answer, plane_scores
@@ -37,6 +37,7 @@ from OrthoDiffusionLib.inference.result_folder import (
     write_result,
 )
 from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
+from OrthoDiffusionLib.inference.views import Views, each_alone, views_of_planes
 from OrthoDiffusionLib.inference.watch import Watch
 from OrthoDiffusionLib.volumes.resampling import fused_grid
 from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
@@ -49,6 +50,15 @@ class PlaneLabels:
 
     labels: npt.NDArray[np.int16]
     confidence: npt.NDArray[np.uint8]
+
+
+@dataclass
+class _Masks:
+    """Class probabilities of each plane's own networks, which planes belong together, and their mean on each grid."""
+
+    own: Mapping[Plane, ScoreVolume]
+    views: Views
+    combined: Mapping[Plane, ScoreVolume]
 
 
 @dataclass
@@ -115,7 +125,14 @@ class Engine:
             with torch.inference_mode(), model.watched(watch.check):
                 scores = _segment(model, study, request, watch)
                 clock.lap("segment")
-                findings = _diagnose(model, study, request, watch)
+                watch.progress("compare", 0.6, "Comparing the planes")
+                views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
+                combined = {
+                    plane: averaged([scores[view] for view in seen], scores[plane]) for plane, seen in views.of.items()
+                }
+                masks = _Masks(scores, views, combined)
+                clock.lap("compare")
+                findings = _diagnose(model, study, scores, request, watch)
                 clock.lap("diagnose")
         except torch.OutOfMemoryError as error:
             raise OrthoDiffusionError(
@@ -126,7 +143,7 @@ class Engine:
             ) from error
         watch.progress("write", 0.7, "Placing the labels on the volumes' own grids")
         with result_folder(request.output) as folder:
-            self._write(folder, model, study, scores, findings, request, watch, clock)
+            self._write(folder, model, study, masks, findings, request, watch, clock)
             watch.check()
         watch.progress("write", 1.0, "Done")
         return request.output
@@ -136,7 +153,7 @@ class Engine:
         folder: Path,
         model: LoadedModel,
         study: Study,
-        scores: Mapping[Plane, ScoreVolume],
+        masks: _Masks,
         findings: _Findings,
         request: StudyRequest,
         watch: Watch,
@@ -144,21 +161,22 @@ class Engine:
     ) -> None:
         manifest = model.bundle.manifest
         records = []
-        placed_on: dict[int, PlaneLabels] = {}
+        placed: dict[Plane, PlaneLabels] = {}
         for index, (plane, series) in enumerate(study.series.items()):
             watch.progress("write", 0.7 + 0.15 * index / len(study.series), f"Writing the {plane.value} label map")
-            volume = series.volume
-            if plane in scores and id(volume) not in placed_on:
-                # Planes cut out of one 3D volume are views of it: their answers are averaged, for it has one anatomy.
-                views = [scores[view] for view in scores if study.series[view].volume is volume]
-                placed_on[id(volume)] = PlaneLabels(*label_grid(views, volume.affine, volume.shape, watch.check))
-            placed = placed_on[id(volume)] if plane in scores else None
-            records.append(self._series_record(folder, model, plane, series, placed))
+            # A plane cut out of a 3D volume shares that volume's label map, made on the grid of its own slices.
+            source = series.reformatted_from
+            own = plane if source is None or source not in masks.combined else source
+            if own in masks.combined and own not in placed:
+                grid = study.series[own].volume
+                placed[own] = PlaneLabels(*label_grid([masks.combined[own]], grid.affine, grid.shape, watch.check))
+            seen = masks.views.of.get(own, ())
+            records.append(self._series_record(folder, model, plane, series, placed.get(own), seen))
         fused_name = segmentation_name = None
-        if scores:
+        if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
-            affine, shape = fused_grid([study.series[plane].volume for plane in scores])
-            fused, _ = label_grid(list(scores.values()), affine, shape, watch.check)
+            affine, shape = fused_grid([study.series[plane].volume for plane in together])
+            fused, _ = label_grid([masks.own[plane] for plane in together], affine, shape, watch.check)
             fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
             write_labels(folder / fused_name, fused, affine)
             region = load_joint(manifest.joint).region
@@ -177,7 +195,7 @@ class Engine:
                 structures=manifest.structures,
                 findings=findings.records,
                 clinical=findings.clinical,
-                warnings=(*study.warnings, *findings.warnings),
+                warnings=(*study.warnings, *masks.views.warnings, *findings.warnings),
                 notice=manifest.notice(),
                 provenance=provenance(model, request.seed, clock.started, clock.seconds),
             ),
@@ -185,7 +203,12 @@ class Engine:
 
     @staticmethod
     def _series_record(
-        folder: Path, model: LoadedModel, plane: Plane, series: StudySeries, placed: PlaneLabels | None
+        folder: Path,
+        model: LoadedModel,
+        plane: Plane,
+        series: StudySeries,
+        placed: PlaneLabels | None,
+        views: tuple[Plane, ...],
     ) -> SeriesRecord:
         volume = series.volume
         labels_name = confidence_name = None
@@ -210,6 +233,7 @@ class Engine:
             affine=tuple(tuple(float(value) for value in row) for row in volume.affine),
             reformatted_from=series.reformatted_from,
             labels=labels_name,
+            segmented_from=views,
             confidence=confidence_name,
             volumes_ml=volumes_ml,
         )
@@ -236,19 +260,29 @@ def _segment(model: LoadedModel, study: Study, request: StudyRequest, watch: Wat
             "Choose a bundle with a segmentation decoder, or leave segmentation out.",
         )
     scores = {}
-    in_one_piece = [structure.label for structure in model.bundle.manifest.structures if structure.one_piece]
     for index, plane in enumerate(planes):
         base, share = 0.1 + 0.5 * index / len(planes), 0.5 / len(planes)
 
         def tell(fraction: float, plane: Plane = plane, base: float = base, share: float = share) -> None:
             watch.progress("segment", base + share * fraction, f"Segmenting the {plane.value} plane")
 
-        scores[plane] = plane_scores(model.planes[plane], study.series[plane].stack, request.seed, tell)
-        keep_one_piece(scores[plane].scores, in_one_piece)
+        scores[plane] = _own_scores(model, plane, study, request.seed, tell)
     return scores
 
 
-def _diagnose(model: LoadedModel, study: Study, request: StudyRequest, watch: Watch) -> _Findings:
+def _own_scores(
+    model: LoadedModel, plane: Plane, study: Study, seed: int, tell: Callable[[float], None]
+) -> ScoreVolume:
+    """Class probabilities by the plane's own networks, bones in one piece."""
+    found = plane_scores(model.planes[plane], study.series[plane].stack, seed, tell)
+    keep_one_piece(found.scores, [one.label for one in model.bundle.manifest.structures if one.one_piece])
+    return found
+
+
+def _diagnose(
+    model: LoadedModel, study: Study, scores: Mapping[Plane, ScoreVolume], request: StudyRequest, watch: Watch
+) -> _Findings:
+    """Findings of the planes that can be assessed; heads that read structures get masks, made for them if need be."""
     planes = [plane for plane in study.series if request.diagnose and model.bundle.manifest.diagnoses(plane)]
     if not request.diagnose:
         return _Findings()
@@ -261,7 +295,10 @@ def _diagnose(model: LoadedModel, study: Study, request: StudyRequest, watch: Wa
     answers = {}
     for index, plane in enumerate(planes):
         watch.progress("diagnose", 0.6 + 0.1 * index / len(planes), f"Diagnosing from the {plane.value} plane")
-        answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed)
+        head, own = model.planes[plane].networks.diagnosis, scores.get(plane)
+        if own is None and head is not None and head.reading is not None:
+            own = _own_scores(model, plane, study, request.seed, lambda _: watch.check())
+        answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed, own)
     manifest = model.bundle.manifest
     part = manifest.fusion.clinical
     clinical, warning = clinical_reading(part, request.clinical)

@@ -94,6 +94,7 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
             findings=len(manifest.findings) if recipe.diagnosis else 0,
             skips=recipe.skips,
             pooling=recipe.pooling,
+            reads_structures=recipe.reads_structures,
         )
         encoder = read_weights(bundle, recipe.encoder)
         _fill(networks.encoder, _encoder_only(encoder), recipe.encoder)

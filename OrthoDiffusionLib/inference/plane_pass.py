@@ -12,9 +12,10 @@ from OrthoDiffusionLib.inference.fusing import PlaneAnswer
 from OrthoDiffusionLib.inference.grids import ScoreVolume, network_grid_affine
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.segmentation import blend_windows
+from OrthoDiffusionLib.networks.structure_statistics import structure_statistics
 from OrthoDiffusionLib.volumes.orientation import Reoriented, to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
-from OrthoDiffusionLib.volumes.windows import centre_window, overlapping_windows, window_tensor
+from OrthoDiffusionLib.volumes.windows import centre_window, overlapping_windows, resize_slices, window_tensor
 
 
 def noised_window(model: PlaneModel, stack: Reoriented, start: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,11 +52,24 @@ def plane_scores(model: PlaneModel, volume: Volume, seed: int, tell: Callable[[f
     return ScoreVolume(scores, network_grid_affine(stack.affine, stack.array.shape, model.window_size))
 
 
-def plane_answer(model: PlaneModel, volume: Volume, seed: int) -> PlaneAnswer:
-    """Logits and pooled features from the published centre window of a stack, on the CPU."""
+def plane_answer(model: PlaneModel, volume: Volume, seed: int, scores: ScoreVolume | None = None) -> PlaneAnswer:
+    """Logits and pooled features, on the CPU, from the published centre window of a stack and, where the head reads
+    structures, their statistics over all slices.
+
+    Args:
+        model: of the stack's plane, with a diagnosis head.
+        volume: the stack.
+        seed: of the noise.
+        scores: the plane's own class probabilities of the stack; needed where the head reads structures.
+    """
     assert model.networks.diagnosis is not None
     stack = to_network_axes(volume, model.plane)
     start = centre_window(stack.array.shape[2], model.window_slices)
     features = model.networks.features(*noised_window(model, stack, start, seed))
-    logits, pooled = model.networks.diagnosis.logits_and_pooled(features)
+    statistics = None
+    if model.networks.diagnosis.reading is not None:
+        assert scores is not None
+        found = structure_statistics(resize_slices(stack.array, model.window_size), scores.scores)
+        statistics = torch.from_numpy(found).flatten()[None].to(features.device)
+    logits, pooled = model.networks.diagnosis.logits_and_pooled(features, statistics)
     return PlaneAnswer(logits[0].float().cpu(), pooled[0].float().cpu())

@@ -21,6 +21,7 @@ class StudyRequest:
         bundle: a registered bundle's name, a bundle's folder, or None for the default one.
         segment: write label maps.
         diagnose: write findings.
+        combine: average the answers of all planes that show the joint in the same place, on each plane's grid.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of the noise in the feature extraction.
         clinical: what is known of the person besides the images; None for nothing.
@@ -32,6 +33,7 @@ class StudyRequest:
     bundle: str | None = None
     segment: bool = True
     diagnose: bool = True
+    combine: bool = True
     device: str = "auto"
     seed: int = 0
     clinical: ClinicalRecord | None = field(default=None, repr=False)

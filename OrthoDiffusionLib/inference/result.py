@@ -29,6 +29,7 @@ class SeriesRecord(_Part):
         affine: voxel index to RAS position in mm, rows.
         reformatted_from: the plane of the 3D volume that stood for this plane, or None for a series of its own.
         labels: file of the label map on this volume's own grid, or None.
+        segmented_from: planes whose answers are averaged in it; empty without a label map.
         confidence: file of the winning class's probability on the same grid, or None.
         volumes_ml: volume of each structure in this plane's label map, in ml, by structure key.
     """
@@ -42,6 +43,7 @@ class SeriesRecord(_Part):
     affine: tuple[tuple[float, ...], ...]
     reformatted_from: Plane | None = None
     labels: str | None = None
+    segmented_from: tuple[Plane, ...] = ()
     confidence: str | None = None
     volumes_ml: dict[str, float] = {}
 

@@ -11,24 +11,48 @@ from OrthoDiffusionLib.networks.fusion import LinearHead
 from OrthoDiffusionLib.networks.pooling import make_pooling
 from OrthoDiffusionLib.networks.segmentation_decoder import SegmentationDecoder
 from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
+from OrthoDiffusionLib.networks.structure_reading import StructureReading
+from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 
 
 class PlaneDiagnosis(nn.Module):
-    """Pooling of the feature map, and one linear layer to the findings' logits."""
+    """Pooling of the feature map, and one linear layer to the findings' logits.
 
-    def __init__(self, channels: int, findings: int, pooling: str = "self_attention") -> None:
+    Args:
+        channels: of the feature map.
+        findings: how many there are.
+        pooling: its kind.
+        statistics: of the segmented structures, which move the logits; 0 for none.
+    """
+
+    def __init__(self, channels: int, findings: int, pooling: str = "self_attention", statistics: int = 0) -> None:
         super().__init__()
         self.pooling = make_pooling(pooling, channels)
         self.head = LinearHead(2 * channels, findings)
+        self.reading = StructureReading(statistics, findings) if statistics else None
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, statistics: torch.Tensor | None = None) -> torch.Tensor:
         """Map (batch, channels, k, i, j) to logits (batch, findings)."""
-        return self.logits_and_pooled(features)[0]
+        return self.logits_and_pooled(features, statistics)[0]
 
-    def logits_and_pooled(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Map (batch, channels, k, i, j) to logits (batch, findings) and the pooled features (batch, 2 channels)."""
+    def logits_and_pooled(
+        self, features: torch.Tensor, statistics: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map a feature map to logits (batch, findings) and the pooled features (batch, 2 channels).
+
+        Args:
+            features: (batch, channels, k, i, j).
+            statistics: (batch, statistics), for a head with a reading.
+
+        Raises:
+            ValueError: when the head has a reading and no statistics are given.
+        """
         pooled: torch.Tensor = self.pooling(features)
         logits: torch.Tensor = self.head(pooled)
+        if self.reading is not None:
+            if statistics is None:
+                raise ValueError("this head reads statistics of the segmented structures")
+            logits = logits + self.reading(statistics)
         return logits, pooled
 
 
@@ -47,6 +71,7 @@ class PlaneNetworks(nn.Module):
         findings: number of findings; 0 for no diagnosis head.
         skips: whether the decoder also sees the encoder's finer levels, which the published one does not.
         pooling: of the diagnosis head, `self_attention` or `global_local`.
+        reads_structures: whether the diagnosis head reads the segmented structures too; it needs a decoder.
     """
 
     def __init__(
@@ -58,6 +83,7 @@ class PlaneNetworks(nn.Module):
         *,
         skips: bool = False,
         pooling: str = "self_attention",
+        reads_structures: bool = False,
     ) -> None:
         super().__init__()
         self.block = block
@@ -68,7 +94,8 @@ class PlaneNetworks(nn.Module):
             self.segmentation = (
                 SkipSegmentationDecoder(config.widths, classes) if skips else SegmentationDecoder(channels, classes)
             )
-        self.diagnosis = PlaneDiagnosis(channels, findings, pooling) if findings else None
+        statistics = (classes - 1) * len(STATISTICS) if reads_structures and classes else 0
+        self.diagnosis = PlaneDiagnosis(channels, findings, pooling, statistics) if findings else None
 
     def features(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Feature map of noised windows (batch, 1, k, i, j)."""

@@ -16,18 +16,25 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.splits import folds
 from OrthoDiffusionLib.diffusion.noise import noise_for
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.structure_reading import read_structures
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
+
+READING_RATE = 20.0
+"""Learning rate of the reading of structures, over that of pooling and head: it is a regression on a dozen standardised
+numbers for each finding, and starts from zero."""
 
 Report = Callable[[str, float], None]
 """Told what is being done, and the share of all work that is done, 0 to 1."""
@@ -85,10 +92,17 @@ def train_diagnosis(
             f"{len(patients)} patients with findings make no {settings.folds} folds.",
             "Choose fewer folds, or a larger dataset.",
         )
-    start = replace(start, description=start.description.model_copy(update={"pooling": settings.pooling}))
-    views = [_views(study, start, settings) for study in usable]
+    if settings.reads_structures and (settings.encoder_rate > 0 or start.networks.segmentation is None):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "A head that reads structures needs masks by a decoder whose encoder stays as it is.",
+            "Start from networks of train-segmentation with encoder_rate: 0, or set reads_structures: false.",
+        )
+    kind = {"pooling": settings.pooling, "reads_structures": settings.reads_structures}
+    start = replace(start, description=start.description.model_copy(update=kind))
+    views = [[SeriesViews(stack, None) for stack in _views(study, start, settings)] for study in usable]
     if settings.encoder_rate == 0:
-        views = _features(views, start, report, device)
+        views = _features(views, usable if settings.reads_structures else (), start, report, device)
     present = torch.from_numpy(np.stack([study.present for study in usable]))
     fold = torch.tensor([fold_of[study.id] for study in usable])
     held_out: dict[str, torch.Tensor] = {}
@@ -97,14 +111,14 @@ def train_diagnosis(
         report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
         rest = torch.nonzero(fold != number)[:, 0].tolist()
         networks = _fitted(start, [views[index] for index in rest], present[rest], settings, device)
-        answers = [_study_answer(networks, stacks, settings) for stacks in views]
+        answers = [_study_answer(networks, study, settings) for study in views]
         pooled.append(torch.stack([features for _, features in answers]))
         for index in torch.nonzero(fold == number)[:, 0].tolist():
             held_out[f"logits/{usable[index].id}"] = answers[index][0]
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
     networks = _fitted(start, views, present, settings, device)
-    pooled.append(torch.stack([_study_answer(networks, stacks, settings)[1] for stacks in views]))
+    pooled.append(torch.stack([_study_answer(networks, study, settings)[1] for study in views]))
     trained = TrainedPlane(start.description, networks.to("cpu").eval().requires_grad_(False)).told(
         f"Diagnosis head trained for {settings.epochs} epochs on {len(usable)} studies, the encoder at"
         f" {settings.encoder_rate:g} of its learning rate."
@@ -139,18 +153,39 @@ def _views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings)
     return stacks
 
 
+class SeriesViews(NamedTuple):
+    """A series' views, or their feature maps, and the statistics of its structures, where the head reads them."""
+
+    views: torch.Tensor
+    statistics: torch.Tensor | None
+
+    def drawn(self, generator: np.random.Generator) -> SeriesViews:
+        """One of the views, alone."""
+        return self._replace(views=self.views[int(generator.integers(len(self.views)))])
+
+
 def _features(
-    views: list[list[torch.Tensor]], start: TrainedPlane, report: Report, device: torch.device | str
-) -> list[list[torch.Tensor]]:
-    """The encoder's feature map of each view, in place of the view."""
+    views: list[list[SeriesViews]],
+    studies: Sequence[CachedStudy],
+    start: TrainedPlane,
+    report: Report,
+    device: torch.device | str,
+) -> list[list[SeriesViews]]:
+    """The encoder's feature map of each view, in place of the view, and the structures' statistics.
+
+    `studies` are those of the views, or empty where statistics are not wanted.
+    """
     timestep = torch.tensor([start.description.timestep], device=device)
     networks = start.networks.to(device)
     mapped = []
     for number, study in enumerate(views):
         report("features", 0.3 * number / len(views))
         with torch.inference_mode():
-            maps = [torch.cat([networks.features(view[None].to(device), timestep) for view in s]) for s in study]
-        mapped.append([stack.cpu().clone() for stack in maps])
+            maps = [torch.cat([networks.features(view[None].to(device), timestep) for view in s.views]) for s in study]
+        told = [
+            read_structures(start, studies[number], s, device).clone() if studies else None for s in range(len(study))
+        ]
+        mapped.append([SeriesViews(stack.cpu().clone(), one) for stack, one in zip(maps, told, strict=True)])
     networks.to("cpu")
     return mapped
 
@@ -169,28 +204,47 @@ def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetw
     return networks
 
 
+def _read_by_findings(joint: Joint) -> torch.Tensor:
+    """Which statistics each finding reads: those of the structures it shows in, (findings, statistics), 0 or 1."""
+    rows = [
+        [float(structure.key in joint.shows_in.get(finding.key, ())) for structure in joint.structures]
+        for finding in joint.findings
+    ]
+    return torch.tensor(rows).repeat_interleave(len(STATISTICS), dim=1)
+
+
 def _answer(
-    networks: PlaneNetworks, view: torch.Tensor, settings: DiagnosisSettings
+    networks: PlaneNetworks, series: Sequence[SeriesViews], settings: DiagnosisSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (batch, findings) and pooled features (batch, channels) of views, or of their feature maps when frozen."""
+    """Logits (batch, findings) and pooled features (batch, channels) of one view, or its feature map when frozen, of
+    each series."""
     assert networks.diagnosis is not None
-    view = view.to(next(networks.parameters()).device)
+    device = next(networks.parameters()).device
+    view = torch.stack([one.views for one in series]).to(device)
+    told = [one.statistics for one in series if one.statistics is not None]
     if settings.encoder_rate > 0:
         view = networks.features(view, torch.full((len(view),), settings.timestep, device=view.device))
-    return networks.diagnosis.logits_and_pooled(view)
+    return networks.diagnosis.logits_and_pooled(view, torch.stack(told).to(device) if told else None)
 
 
 def _fitted(
     start: TrainedPlane,
-    views: Sequence[Sequence[torch.Tensor]],
+    views: Sequence[Sequence[SeriesViews]],
     present: torch.Tensor,
     settings: DiagnosisSettings,
     device: torch.device | str,
 ) -> PlaneNetworks:
-    networks = _new_networks(start, settings).to(device)
-    present = present.to(device)
+    networks = _new_networks(start, settings)
+    told = [series.statistics for study in views for series in study if series.statistics is not None]
     assert networks.diagnosis is not None
-    groups = [{"params": list(networks.diagnosis.parameters()), "share": 1.0}]
+    if networks.diagnosis.reading is not None:
+        networks.diagnosis.reading.prepare(torch.stack(told), _read_by_findings(load_joint(start.description.joint)))
+    networks.to(device)
+    present = present.to(device)
+    head = networks.diagnosis
+    groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
+    if head.reading is not None:
+        groups.append({"params": list(head.reading.parameters()), "share": READING_RATE})
     if settings.encoder_rate > 0:
         groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -203,7 +257,7 @@ def _fitted(
         order = generator.permutation(len(views))
         for first in range(0, len(order), settings.batch):
             chosen = order[first : first + settings.batch]
-            drawn = torch.stack([_drawn(views[index], generator) for index in chosen])
+            drawn = [views[index][int(generator.integers(len(views[index])))].drawn(generator) for index in chosen]
             for group in optimiser.param_groups:
                 rate = 0.5 * (1 + math.cos(math.pi * step / steps))
                 group["lr"] = group["share"] * settings.learning_rate * rate
@@ -223,16 +277,11 @@ def _fitted(
     return networks.eval()
 
 
-def _drawn(stacks: Sequence[torch.Tensor], generator: np.random.Generator) -> torch.Tensor:
-    stack = stacks[int(generator.integers(len(stacks)))]
-    return stack[int(generator.integers(len(stack)))]
-
-
 def _study_answer(
-    networks: PlaneNetworks, stacks: Sequence[torch.Tensor], settings: DiagnosisSettings
+    networks: PlaneNetworks, study: Sequence[SeriesViews], settings: DiagnosisSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (findings,) and pooled features (channels,) of a study: the mean over its series' centre windows."""
     with torch.inference_mode():
-        rows = [_answer(networks, stack[:1], settings) for stack in stacks]
+        rows = [_answer(networks, [series._replace(views=series.views[0])], settings) for series in study]
         logits, pooled = (torch.cat(values).mean(dim=0).cpu() for values in zip(*rows, strict=True))
         return logits.clone(), pooled.clone()

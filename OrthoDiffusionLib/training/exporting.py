@@ -91,6 +91,7 @@ def export_bundle(
             "block": networks.description.block,
             "skips": networks.description.skips,
             "pooling": networks.description.pooling,
+            "reads_structures": networks.networks.diagnosis is not None and networks.description.reads_structures,
             "encoder_training": " ".join(networks.description.history),
             **files,
         }

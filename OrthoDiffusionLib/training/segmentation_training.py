@@ -58,7 +58,8 @@ def train_segmentation(
     Interrupted and started again with the same arguments, it goes on from its last validation and ends with the same
     weights.
 
-    A diagnosis head of `start` is kept when the encoder is frozen, and dropped when it changes.
+    A diagnosis head of `start` is kept when the encoder is frozen, and dropped when it changes, or when the head reads
+    masks, which change.
 
     Args:
         start: networks whose encoder, and decoder if it has the same form, training starts from.
@@ -246,11 +247,12 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
             "Choose decoder: skips, which fits any.",
         )
     description = start.description.model_copy(update={"skips": skips})
-    keeps_diagnosis = start.networks.diagnosis is not None and settings.encoder_rate == 0
+    before = start.networks.diagnosis
+    keeps_diagnosis = before is not None and settings.encoder_rate == 0 and before.reading is None
     networks = empty_networks(description, segmentation=True, diagnosis=keeps_diagnosis)
     networks.encoder.load_state_dict(start.networks.encoder.state_dict())
-    if networks.diagnosis is not None and start.networks.diagnosis is not None:
-        networks.diagnosis.load_state_dict(start.networks.diagnosis.state_dict())
+    if networks.diagnosis is not None and before is not None:
+        networks.diagnosis.load_state_dict(before.state_dict())
         networks.diagnosis.requires_grad_(False)
     if start.networks.segmentation is not None and start.description.skips == skips:
         assert networks.segmentation is not None

@@ -149,6 +149,8 @@ class DiagnosisSettings(FineTuneSettings):
         encoder_rate: 0 unless said otherwise: a linear probe and its pooling on frozen features, computed once.
         pooling: of the feature map: `self_attention`, as published, or `global_local`, a learned weighted sum with
             fewer weights.
+        reads_structures: whether the logits also come from statistics of each finding's structures, in masks of the
+            plane's own decoder over all slices; it needs networks of `train-segmentation`, and a frozen encoder.
         epochs: over the training studies.
         views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
@@ -159,6 +161,7 @@ class DiagnosisSettings(FineTuneSettings):
     encoder_rate: float = Field(default=0.0, ge=0, le=1)
     learning_rate: float = Field(default=5e-4, gt=0)
     pooling: Pooling = "self_attention"
+    reads_structures: bool = False
     epochs: int = Field(default=10, ge=1)
     views: int = Field(default=4, ge=1)
     folds: int = Field(default=5, ge=2)

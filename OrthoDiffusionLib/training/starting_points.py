@@ -79,6 +79,7 @@ def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings
         window_size=model.window_size,
         skips=recipe.skips,
         pooling=recipe.pooling,
+        reads_structures=recipe.reads_structures,
         history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
     )
     trained, vocabulary = TrainedPlane(description, model.networks), load_joint(joint)

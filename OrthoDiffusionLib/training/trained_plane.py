@@ -35,6 +35,7 @@ class PlaneDescription(BaseModel):
         window_size: pixels.
         skips: whether the decoder sees the encoder's finer levels.
         pooling: of the diagnosis head.
+        reads_structures: whether that head reads the segmented structures too.
         history: a sentence for each training, in order; the first one is about the encoder.
     """
 
@@ -49,6 +50,7 @@ class PlaneDescription(BaseModel):
     window_size: int
     skips: bool = False
     pooling: Pooling = "self_attention"
+    reads_structures: bool = False
     history: tuple[str, ...]
 
 
@@ -75,6 +77,7 @@ def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnos
         len(joint.findings) if diagnosis else 0,
         skips=description.skips,
         pooling=description.pooling,
+        reads_structures=description.reads_structures,
     )
 
 

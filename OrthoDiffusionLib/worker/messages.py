@@ -134,6 +134,7 @@ class RunParams(_Message):
         bundle: a registered bundle's name, a bundle's folder, or None for the default one.
         segment: write label maps.
         diagnose: write findings.
+        combine: average the answers of all planes that show the joint in the same place, on each plane's grid.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         seed: of the noise in the feature extraction.
         clinical: what is known of the person besides the images; never logged. None for nothing.
@@ -145,6 +146,7 @@ class RunParams(_Message):
     bundle: str | None = None
     segment: bool = True
     diagnose: bool = True
+    combine: bool = True
     device: str = "auto"
     seed: int = 0
     clinical: ClinicalRecord | None = Field(default=None, repr=False)

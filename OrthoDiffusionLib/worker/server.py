@@ -177,6 +177,7 @@ class Server:
             bundle=params.bundle,
             segment=params.segment,
             diagnose=params.diagnose,
+            combine=params.combine,
             device=params.device,
             seed=params.seed,
             clinical=params.clinical,

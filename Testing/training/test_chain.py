@@ -47,7 +47,7 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
         assert "trained for 30 steps" in " ".join(told.split())
         orthodiffusion(
             "train-diagnosis", *common, "--from", segmenting, "--output", both, "--set=folds=3", "--set=epochs=30",
-            "--set=views=2", "--set=learning_rate=0.005",
+            "--set=views=2", "--set=learning_rate=0.005", f"--set=reads_structures={plane == 'axial'}",
         )  # fmt: skip
         folders[plane] = both
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(CARD), encoding="utf-8")
@@ -62,6 +62,7 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     assert history.startswith("Pre-trained without labels for 3 steps")
     assert "Diagnosis head trained for 30 epochs on 8 studies" in history
     assert manifest.fusion.gate is None, "two planes have no gate"
+    assert [manifest.planes[plane].reads_structures for plane in (Plane.AXIAL, Plane.CORONAL)] == [True, False]
     orthodiffusion(
         "run", "--axial", tmp_path / "7-axial-image.nii.gz", "--coronal", tmp_path / "7-coronal-image.nii.gz",
         "--bundle", bundle, "--output", tmp_path / "result",
@@ -71,3 +72,11 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.5
     result = json.loads((tmp_path / "result" / "result.json").read_text(encoding="utf-8"))
     assert len(result["findings"]) == 8
+    # Without label maps, masks are made all the same for the head that reads them, and say the same.
+    orthodiffusion(
+        "run", "--axial", tmp_path / "7-axial-image.nii.gz", "--coronal", tmp_path / "7-coronal-image.nii.gz",
+        "--bundle", bundle, "--output", tmp_path / "findings", "--no-segment",
+    )  # fmt: skip
+    alone = json.loads((tmp_path / "findings" / "result.json").read_text(encoding="utf-8"))
+    assert alone["findings"] == result["findings"]
+    assert not list((tmp_path / "findings").glob("labels_*"))

@@ -206,16 +206,22 @@ def test_a_bundle_is_trained_further_with_its_heads_or_hands_on_its_encoder() ->
 
 def test_probabilities_follow_the_frequencies_although_rare_findings_weigh_more(start: TrainedPlane) -> None:
     """One finding in eight studies, which nothing in the images tells: the head can only learn how often it is."""
-    from OrthoDiffusionLib.training.diagnosis_training import _fitted
+    from OrthoDiffusionLib.training.diagnosis_training import SeriesViews, _fitted
 
     feature = torch.randn(1, 1, 32, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     present = torch.zeros(64, 8)
     present[::8, 0] = 1
     settings = DiagnosisSettings(epochs=60, batch=16, learning_rate=5e-3)
-    networks = _fitted(start, [list(feature)] * 64, present, settings, "cpu")
+    networks = _fitted(start, [[SeriesViews(feature[0], None)]] * 64, present, settings, "cpu")
     assert networks.diagnosis is not None
     probability = torch.sigmoid(networks.diagnosis(feature[0]))[0, 0].item()
     assert probability == pytest.approx(1 / 8, abs=0.04)
+
+
+def test_structures_are_read_only_where_there_are_masks(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    settings = DiagnosisSettings(folds=2, reads_structures=True)
+    with pytest.raises(OrthoDiffusionError, match="needs masks"):
+        train_diagnosis(start, studies, settings, lambda *_: None)
 
 
 def test_fewer_patients_than_folds_are_refused(start: TrainedPlane, studies: list[CachedStudy]) -> None:

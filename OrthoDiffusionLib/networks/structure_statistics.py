@@ -1,0 +1,72 @@
+"""How bright, how uneven and how large each segmented structure is: what a torn or swollen one changes.
+
+A meniscal tear is one to two pixels of a window wide, and drowns in a feature map of one position for 16 x 16 x 16
+voxels; within the meniscus's own mask it is plain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.ndimage import binary_dilation, gaussian_filter
+
+STATISTICS = (
+    "mean",
+    "spread",
+    "percentile_10",
+    "percentile_50",
+    "percentile_75",
+    "percentile_90",
+    "percentile_97",
+    "brightest_slice",
+    "rim_median",
+    "rim_percentile_90",
+    "size",
+    "certainty",
+)
+"""Of each structure: intensities, then the logarithm of its voxels, and the mean probability of its voxels."""
+
+LEAST_VOXELS = 8
+"""Of a structure, and of its part in a slice, for its intensities to be told."""
+
+INTENSITIES = 10
+
+SMOOTHING = 0.7
+"""Pixels, along i and j: an image's noise must not count as unevenness. On 46 phantoms, findings were told as well as
+without it."""
+
+NEIGHBOURS = np.ones((1, 3, 3), bool)
+
+
+def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -> npt.NDArray[np.float32]:
+    """Statistics of each structure in one plane's stack, on the network's grid.
+
+    Intensities are told on a scale on which the stack's 5th percentile is 0 and its 95th is 1. A structure's rim are
+    the pixels around it in the same slice.
+
+    Args:
+        image: the stack, slices first, (k, i, j), in any unit.
+        scores: class probabilities, background first, (classes, k, i, j), on the CPU.
+
+    Returns:
+        float32, (classes - 1, len(STATISTICS)); NaN for what cannot be told of a structure that was not found.
+    """
+    low, high = np.percentile(image, [5, 95])
+    intensity = gaussian_filter((image - low) / max(float(high - low), 1e-6), (0, SMOOTHING, SMOOTHING))
+    best, winner = (part.numpy() for part in scores.max(dim=0))
+    rows = np.full((len(scores) - 1, len(STATISTICS)), np.nan, np.float32)
+    for row, label in zip(rows, range(1, len(scores)), strict=True):
+        mask = winner == label
+        row[INTENSITIES] = np.log1p(mask.sum())
+        if mask.sum() < LEAST_VOXELS:
+            continue
+        inside = intensity[mask]
+        rim = intensity[binary_dilation(mask, NEIGHBOURS) & ~mask]
+        slices = [part[there] for part, there in zip(intensity, mask, strict=True) if there.sum() >= LEAST_VOXELS]
+        row[0], row[1] = inside.mean(), inside.std()
+        row[2:7] = np.percentile(inside, [10, 50, 75, 90, 97])
+        row[7] = max((np.percentile(part, 90) for part in slices), default=row[5])
+        row[8:INTENSITIES] = np.percentile(rim, [50, 90]) if rim.size else np.nan
+        row[INTENSITIES + 1] = best[mask].mean()
+    return rows
