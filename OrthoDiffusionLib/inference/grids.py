@@ -47,6 +47,9 @@ def network_grid_affine(affine: npt.NDArray[np.float64], shape: Sequence[int], s
 def averaged(views: Sequence[ScoreVolume], grid: ScoreVolume) -> ScoreVolume:
     """The mean of several planes' class probabilities on one plane's network grid; each counts where it reaches.
 
+    A plane that finds a structure nowhere has no say in it, where another one does: thin structures that lie in a
+    plane's outermost slices would else be outvoted by networks that are blind to them.
+
     On the grids of the persons' own volumes, which have five times as many voxels, the mean was as good: on 4
     phantoms, a mean Dice of 0.738 against 0.737.
 
@@ -54,16 +57,28 @@ def averaged(views: Sequence[ScoreVolume], grid: ScoreVolume) -> ScoreVolume:
         views: of the same joint.
         grid: the plane on whose grid the mean is wanted.
     """
-    depth, height, width = grid.scores.shape[1:]
-    shape = (height, width, depth)
     if all(view is grid for view in views):
         return grid
-    total, reached = torch.zeros(len(grid.scores), *shape), torch.zeros(shape)
-    for view in views:
+    depth, height, width = grid.scores.shape[1:]
+    shape = (height, width, depth)
+    classes = len(grid.scores)
+    says = torch.stack([_found(view.scores) for view in views])
+    says[:, ~says.any(dim=0)] = True
+    total, reached = torch.zeros(classes, *shape), torch.zeros(classes, *shape)
+    for view, has_say in zip(views, says, strict=True):
         scores, inside = sample_scores(view, grid.affine, (0, height), shape)
-        total += scores
-        reached += inside
-    return ScoreVolume((total / reached.clamp(min=1.0)).permute(0, 3, 1, 2).contiguous(), grid.affine)
+        total += scores * has_say[:, None, None, None]
+        reached += inside * has_say[:, None, None, None]
+    mean = total / reached.clamp(min=1.0)
+    mean /= mean.sum(dim=0).clamp(min=1e-6)
+    return ScoreVolume(mean.permute(0, 3, 1, 2).contiguous(), grid.affine)
+
+
+def _found(scores: torch.Tensor) -> torch.Tensor:
+    """Which classes win anywhere; the background counts as found. Bool, (classes,)."""
+    found = torch.bincount(scores.argmax(dim=0).flatten(), minlength=len(scores)) > 0
+    found[0] = True
+    return found
 
 
 def label_grid(

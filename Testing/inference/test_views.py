@@ -62,6 +62,19 @@ def test_the_mean_of_three_views_stays_in_place() -> None:
     assert averaged([views[1]], views[1]) is views[1]
 
 
+def test_a_plane_that_finds_a_structure_nowhere_has_no_say_in_it() -> None:
+    seeing, blind = ball_seen_by(2), ball_seen_by(0)
+    scores = blind.scores.clone()
+    scores[0] += 0.9 * scores[2]
+    scores[2] *= 0.1
+    silent = ScoreVolume(scores, blind.affine)
+    mean = averaged([seeing, silent], seeing)
+    assert torch.allclose(mean.scores.sum(dim=0), torch.ones(()), atol=1e-5)
+    inside = seeing.scores[2] > 0.99
+    alone = 0.5 * (seeing.scores + silent.scores.amax() * 0.1)[2]
+    assert (mean.scores[2][inside] > 1.2 * alone[inside]).all()
+
+
 def test_a_plane_that_moved_stands_alone_and_the_person_is_told() -> None:
     planes = (Plane.AXIAL, Plane.SAGITTAL, Plane.CORONAL)
     volumes = {plane: Volume(np.zeros((2, 2, 2)), np.eye(4)) for plane in planes}
