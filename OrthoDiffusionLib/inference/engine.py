@@ -54,9 +54,8 @@ class PlaneLabels:
 
 @dataclass
 class _Masks:
-    """Class probabilities of each plane's own networks, which planes belong together, and their mean on each grid."""
+    """Which planes belong together, and the mean of their class probabilities on each plane's grid."""
 
-    own: Mapping[Plane, ScoreVolume]
     views: Views
     combined: Mapping[Plane, ScoreVolume]
 
@@ -72,7 +71,8 @@ class Engine:
     """Runs studies; the networks of the last bundle stay loaded.
 
     Memory: beside the networks, a run holds each plane's class probabilities at the network's resolution (classes x
-    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256) and works on label grids in slabs of
+    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean, and works on
+    label grids in slabs of
     `grids.SLAB_VOXELS`; `make demo` prints the peak of the whole process.
     """
 
@@ -125,12 +125,7 @@ class Engine:
             with torch.inference_mode(), model.watched(watch.check):
                 scores = _segment(model, study, request, watch)
                 clock.lap("segment")
-                watch.progress("compare", 0.6, "Comparing the planes")
-                views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
-                combined = {
-                    plane: averaged([scores[view] for view in seen], scores[plane]) for plane, seen in views.of.items()
-                }
-                masks = _Masks(scores, views, combined)
+                masks = _together(model, study, scores, request, watch)
                 clock.lap("compare")
                 findings = _diagnose(model, study, scores, request, watch)
                 clock.lap("diagnose")
@@ -176,7 +171,7 @@ class Engine:
         if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
             affine, shape = fused_grid([study.series[plane].volume for plane in together])
-            fused, _ = label_grid([masks.own[plane] for plane in together], affine, shape, watch.check)
+            fused, _ = label_grid([masks.combined[plane] for plane in together], affine, shape, watch.check)
             fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
             write_labels(folder / fused_name, fused, affine)
             region = load_joint(manifest.joint).region
@@ -275,8 +270,26 @@ def _own_scores(
 ) -> ScoreVolume:
     """Class probabilities by the plane's own networks, bones in one piece."""
     found = plane_scores(model.planes[plane], study.series[plane].stack, seed, tell)
-    keep_one_piece(found.scores, [one.label for one in model.bundle.manifest.structures if one.one_piece])
+    keep_one_piece(found.scores, _in_one_piece(model))
     return found
+
+
+def _together(
+    model: LoadedModel, study: Study, scores: Mapping[Plane, ScoreVolume], request: StudyRequest, watch: Watch
+) -> _Masks:
+    """The planes' answers averaged where they show the joint in the same place, bones in one piece."""
+    watch.progress("compare", 0.6, "Comparing the planes")
+    views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
+    combined = {}
+    for plane, seen in views.of.items():
+        watch.check()
+        combined[plane] = averaged([scores[view] for view in seen], scores[plane])
+        keep_one_piece(combined[plane].scores, _in_one_piece(model))
+    return _Masks(views, combined)
+
+
+def _in_one_piece(model: LoadedModel) -> list[int]:
+    return [structure.label for structure in model.bundle.manifest.structures if structure.one_piece]
 
 
 def _diagnose(

@@ -1,8 +1,8 @@
 """Which planes' answers are averaged on a plane's own grid: all that show the knee in the same place.
 
-Each plane blurs the knee along its own normal, and its networks err in their own way; the mean of three planes found
-structures of 24 phantoms far better than a plane alone (README, "How good it is"). Averaging over views is the idea
-of Perslev et al. 2019, "One Network To Segment Them All".
+Each plane blurs the joint along its own normal, and its networks err in their own way: on 12 phantoms of a centre that
+training never saw, the planes alone had a mean Dice of 0.66, and their mean 0.75. Averaging over views is the idea of
+Perslev et al. 2019, "One Network To Segment Them All".
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from OrthoDiffusionLib.inference.grids import ScoreVolume
 from OrthoDiffusionLib.inference.study import Study
 
 FARTHEST_MM = 5.0
-"""Planes whose structures lie farther apart are not averaged. On phantoms that kept still the estimate is up to 3 mm,
-for fat, and with it marrow, is shifted along each plane's own readout; and from 4 mm on, thin structures are better
-found by a plane alone."""
+"""Planes whose structures lie farther apart are not averaged. On 6 phantoms that kept still the estimate was up to 2.5 mm,
+for fat, and with it marrow, is shifted along each plane's own readout. Shifted by 2 mm, the planes' mean still found all
+structures better than a plane alone; by 4 mm, bones alone."""
 
 
 class Views(NamedTuple):
