@@ -72,8 +72,7 @@ class Engine:
 
     Memory: beside the networks, a run holds each plane's class probabilities at the network's resolution (classes x
     slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean, and works on
-    label grids in slabs of
-    `grids.SLAB_VOXELS`; `make demo` prints the peak of the whole process.
+    label grids in slabs of `grids.SLAB_VOXELS`; `make demo` prints the peak of the whole process.
     """
 
     def __init__(self) -> None:
