@@ -20,7 +20,7 @@ from OrthoDiffusionLib.inference.study import Study
 
 FARTHEST_MM = 5.0
 """Planes whose structures lie farther apart are not averaged. On 6 phantoms that kept still the estimate was up to 2.5
-mm, for fat, and with it marrow, is shifted along each plane's own readout. Shifted by 2 mm, the planes' mean still found
+mm, for fat, and with it marrow, is shifted along each plane's own readout. Shifted by 2 mm, the mean still found
 all structures better than a plane alone; by 4 mm, bones alone."""
 
 
