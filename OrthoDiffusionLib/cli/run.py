@@ -49,7 +49,8 @@ def run(
     combine: Annotated[
         bool,
         typer.Option(
-            "--combine/--each-plane-alone", help="Average the planes' answers in every label map, or keep them apart."
+            "--combine/--each-plane-alone",
+            help="Make each plane's label map of all planes that fit, or of itself alone.",
         ),
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

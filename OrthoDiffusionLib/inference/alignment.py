@@ -9,24 +9,29 @@ from scipy.optimize import minimize
 from OrthoDiffusionLib.inference.grids import ScoreVolume, sample_scores
 
 STEP = 8
-"""Every so many pixels of a plane are compared, some 10 mm apart, in every slice."""
+"""Every so many pixels of a plane are compared, at windows of 128 some 10 mm apart, in every slice."""
 
 FARTHEST_MM = 15.0
 """Largest displacement looked for, along each axis."""
 
 LEAST_SHARED = 100
-"""Compared voxels that must hold structures in both planes."""
+"""Compared voxels that must hold structures in each plane."""
+
+LEAST_GAIN = 0.01
+"""Of overlap, from 0 to 1, by which a shift must be better than none."""
 
 
 def displacement(first: ScoreVolume, second: ScoreVolume) -> npt.NDArray[np.float64] | None:
     """How far the second plane's structures lie from the first's: the shift that makes them overlap best, undone.
+
+    Shifts beyond `FARTHEST_MM` are found as far as that.
 
     Args:
         first: class probabilities of one plane, background first.
         second: of another.
 
     Returns:
-        RAS in mm, (3,); None where the planes share too little to say.
+        RAS in mm, (3,), zeros where no shift is better than none; None where the planes share too little to say.
     """
     depth, height, width = first.scores.shape[1:]
     shape = (-(-height // STEP), -(-width // STEP), depth)
@@ -43,6 +48,11 @@ def displacement(first: ScoreVolume, second: ScoreVolume) -> npt.NDArray[np.floa
         both, theirs = own * reached, found[1:]
         return 1.0 - float(2 * (both * theirs).sum() / (both.square().sum() + theirs.square().sum()).clamp(min=1e-6))
 
+    still = disagreement(np.zeros(3))
     bounds = [(-FARTHEST_MM, FARTHEST_MM)] * 3
     best = minimize(disagreement, np.zeros(3), method="Powell", bounds=bounds, options={"xtol": 0.1, "ftol": 1e-3})
-    return np.asarray(best.x, dtype=np.float64)
+    # The search along a line may end on a worse place than it began; and a shift that gains nothing is no movement.
+    if best.fun > still - LEAST_GAIN:
+        return np.zeros(3)
+    # A tenth of a millimetre is more than the estimate is worth, and what sums in another order leave alone.
+    return np.asarray(best.x, dtype=np.float64).round(1)

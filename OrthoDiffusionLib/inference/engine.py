@@ -158,14 +158,13 @@ class Engine:
         placed: dict[Plane, PlaneLabels] = {}
         for index, (plane, series) in enumerate(study.series.items()):
             watch.progress("write", 0.7 + 0.15 * index / len(study.series), f"Writing the {plane.value} label map")
-            # A plane cut out of a 3D volume shares that volume's label map, made on the grid of its own slices.
-            source = series.reformatted_from
-            own = plane if source is None or source not in masks.combined else source
-            if own in masks.combined and own not in placed:
+            own = _placed_by(plane, study, masks)
+            if own is not None and own not in placed:
                 grid = study.series[own].volume
                 placed[own] = PlaneLabels(*label_grid([masks.combined[own]], grid.affine, grid.shape, watch.check))
-            seen = masks.views.of.get(own, ())
-            records.append(self._series_record(folder, model, plane, series, placed.get(own), seen))
+            labels = placed[own] if own is not None else None
+            seen = masks.views.of[own] if own is not None else ()
+            records.append(self._series_record(folder, model, plane, series, labels, seen))
         fused_name = segmentation_name = None
         if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
@@ -185,6 +184,7 @@ class Engine:
                 not_assessed=study.not_assessed,
                 series=tuple(records),
                 labels_fused=fused_name,
+                fused_from=masks.views.together,
                 segmentation=segmentation_name,
                 structures=manifest.structures,
                 findings=findings.records,
@@ -281,10 +281,20 @@ def _together(
     views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
     combined = {}
     for plane, seen in views.of.items():
-        watch.check()
-        combined[plane] = averaged([scores[view] for view in seen], scores[plane])
+        combined[plane] = averaged([scores[view] for view in seen], scores[plane], watch.check)
         keep_one_piece(combined[plane].scores, _in_one_piece(model))
     return _Masks(views, combined)
+
+
+def _placed_by(plane: Plane, study: Study, masks: _Masks) -> Plane | None:
+    """The plane whose answer a plane's label map is made of; None for a plane that the bundle does not segment.
+
+    Planes cut out of one 3D volume share its label map, made on the grid of its own slices where that is segmented.
+    """
+    if plane not in masks.combined:
+        return None
+    sharing = [other for other in masks.combined if study.series[other].volume is study.series[plane].volume]
+    return next((other for other in sharing if study.series[other].reformatted_from is None), sharing[0])
 
 
 def _in_one_piece(model: LoadedModel) -> list[int]:
@@ -306,10 +316,19 @@ def _diagnose(
         )
     answers = {}
     for index, plane in enumerate(planes):
-        watch.progress("diagnose", 0.6 + 0.1 * index / len(planes), f"Diagnosing from the {plane.value} plane")
+        base, share, message = (
+            0.6 + 0.1 * index / len(planes),
+            0.1 / len(planes),
+            f"Diagnosing from the {plane.value} plane",
+        )
+
+        def tell(fraction: float, base: float = base, share: float = share, message: str = message) -> None:
+            watch.progress("diagnose", base + share * fraction, message)
+
+        tell(0.0)
         head, own = model.planes[plane].networks.diagnosis, scores.get(plane)
         if own is None and head is not None and head.reading is not None:
-            own = _own_scores(model, plane, study, request.seed, lambda _: watch.check())
+            own = _own_scores(model, plane, study, request.seed, tell)
         answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed, own)
     manifest = model.bundle.manifest
     part = manifest.fusion.clinical

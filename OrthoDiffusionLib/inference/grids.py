@@ -44,7 +44,7 @@ def network_grid_affine(affine: npt.NDArray[np.float64], shape: Sequence[int], s
     return np.asarray(affine @ to_native, dtype=np.float64)
 
 
-def averaged(views: Sequence[ScoreVolume], grid: ScoreVolume) -> ScoreVolume:
+def averaged(views: Sequence[ScoreVolume], grid: ScoreVolume, check: Callable[[], None]) -> ScoreVolume:
     """The mean of several planes' class probabilities on one plane's network grid; each counts where it reaches.
 
     A plane that finds a structure nowhere has no say in it, where another one does: thin structures that lie in a
@@ -56,22 +56,29 @@ def averaged(views: Sequence[ScoreVolume], grid: ScoreVolume) -> ScoreVolume:
     Args:
         views: of the same joint.
         grid: the plane on whose grid the mean is wanted.
+        check: called between slabs; raises to stop.
     """
     if all(view is grid for view in views):
         return grid
     depth, height, width = grid.scores.shape[1:]
     shape = (height, width, depth)
-    classes = len(grid.scores)
     says = torch.stack([_found(view.scores) for view in views])
     says[:, ~says.any(dim=0)] = True
-    total, reached = torch.zeros(classes, *shape), torch.zeros(classes, *shape)
-    for view, has_say in zip(views, says, strict=True):
-        scores, inside = sample_scores(view, grid.affine, (0, height), shape)
-        total += scores * has_say[:, None, None, None]
-        reached += inside * has_say[:, None, None, None]
-    mean = total / reached.clamp(min=1.0)
-    mean /= mean.sum(dim=0).clamp(min=1e-6)
-    return ScoreVolume(mean.permute(0, 3, 1, 2).contiguous(), grid.affine)
+    mean = torch.empty_like(grid.scores)
+    thickness = max(1, SLAB_VOXELS // (width * depth))
+    for first in range(0, height, thickness):
+        check()
+        rows = (first, min(first + thickness, height))
+        total = torch.zeros(len(grid.scores), rows[1] - rows[0], width, depth)
+        reached = torch.zeros_like(total)
+        for view, has_say in zip(views, says, strict=True):
+            scores, inside = sample_scores(view, grid.affine, rows, shape)
+            total += scores * has_say[:, None, None, None]
+            reached += inside * has_say[:, None, None, None]
+        total /= reached.clamp(min=1.0)
+        total /= total.sum(dim=0).clamp(min=1e-6)
+        mean[:, :, rows[0] : rows[1]] = total.permute(0, 3, 1, 2)
+    return ScoreVolume(mean, grid.affine)
 
 
 def _found(scores: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,8 @@ class Result(_Part):
         joint: the joint's name.
         not_assessed: planes without a volume, said and never guessed.
         series: one record for each plane assessed, in pose order.
-        labels_fused: file of the one 3D label map made of all planes, or None.
+        labels_fused: file of the one 3D label map made of all planes that fit together, or None.
+        fused_from: the planes that it is made of.
         segmentation: file of the `.seg.nrrd`, or None.
         structures: what the labels mean.
         findings: in the bundle's order; empty where nothing was diagnosed.
@@ -120,6 +121,7 @@ class Result(_Part):
     not_assessed: tuple[Plane, ...]
     series: tuple[SeriesRecord, ...]
     labels_fused: str | None = None
+    fused_from: tuple[Plane, ...] = ()
     segmentation: str | None = None
     structures: tuple[Structure, ...]
     findings: tuple[FindingRecord, ...] = ()

@@ -29,7 +29,7 @@ class Views(NamedTuple):
 
     Attributes:
         of: for each plane, the planes whose answers are averaged on its grid, itself among them.
-        together: the planes of the one label map of all.
+        together: the planes of the one label map of all, the largest group.
         warnings: sentences for the person.
     """
 
@@ -41,30 +41,43 @@ class Views(NamedTuple):
 def views_of_planes(scores: Mapping[Plane, ScoreVolume], study: Study, check: Callable[[], None]) -> Views:
     """Compare the planes, two at a time; those cut out of one volume need no comparison.
 
-    The one label map of all is of the largest group that fits a plane; of equals, the first in pose order.
+    Every plane is averaged with the largest group around it of which any two fit; of equals, the first in pose order.
 
     Args:
         scores: class probabilities of each plane that was segmented.
         study: whose planes they are.
         check: called before each comparison; raises to stop.
     """
-    fits = {(plane, plane): True for plane in scores}
+    fits: dict[tuple[Plane, Plane], bool] = {}
     warnings = []
     for first, second in combinations(scores, 2):
         check()
         distance = _distance_mm(first, second, scores, study)
-        fits[first, second] = fits[second, first] = distance <= FARTHEST_MM
+        fits[first, second] = distance <= FARTHEST_MM
         if distance > FARTHEST_MM:
             warnings.append(
-                f"The {first.value} and {second.value} planes show the joint about {distance:.0f} mm apart, as where a"
-                " person moved between them: their masks do not support each other."
+                f"The {first.value} and {second.value} planes show the joint {distance:.0f} mm apart or more, as when a"
+                " person moved: they are not combined."
             )
-    groups = {plane: tuple(view for view in scores if fits[plane, view]) for plane in scores}
-    return Views(groups, max(groups.values(), key=len, default=()), tuple(warnings))
+    groups = [
+        group
+        for size in range(len(scores), 0, -1)
+        for group in combinations(scores, size)
+        if all(fits[pair] for pair in combinations(group, 2))
+    ]
+    of = {plane: next(group for group in groups if plane in group) for plane in scores}
+    together = groups[0] if groups else ()
+    if len(together) < len(scores):
+        named = ", ".join(plane.value for plane in together)
+        warnings.append(f"The label map of all planes is made of these alone: {named}.")
+    return Views(of, together, tuple(warnings))
 
 
 def each_alone(scores: Mapping[Plane, ScoreVolume], study: Study) -> Views:
-    """Every plane by its own networks alone, but for planes cut out of one volume, which is of one anatomy."""
+    """Every plane by its own networks alone, but for planes cut out of one volume, which is of one anatomy.
+
+    The one label map of all planes is still made of all of them.
+    """
     volumes = {plane: study.series[plane].volume for plane in scores}
     groups = {plane: tuple(view for view in scores if volumes[view] is volumes[plane]) for plane in scores}
     return Views(groups, tuple(scores))

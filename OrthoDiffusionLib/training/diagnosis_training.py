@@ -76,7 +76,8 @@ def train_diagnosis(
         device: to train on.
 
     Raises:
-        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; TRAINING_DIVERGED.
+        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; BAD_SETTINGS, when structures are to
+            be read and there are no masks, or the joint says of no finding where it shows; TRAINING_DIVERGED.
     """
     plane = start.description.plane
     usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
@@ -91,6 +92,13 @@ def train_diagnosis(
             ErrorKind.EMPTY_STUDY,
             f"{len(patients)} patients with findings make no {settings.folds} folds.",
             "Choose fewer folds, or a larger dataset.",
+        )
+    joint = load_joint(start.description.joint)
+    if settings.reads_structures and not joint.shows_in:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The schema of the {joint.name} does not say which structures a finding shows in.",
+            "Name them in its shows_in, or set reads_structures: false.",
         )
     if settings.reads_structures and (settings.encoder_rate > 0 or start.networks.segmentation is None):
         raise OrthoDiffusionError(

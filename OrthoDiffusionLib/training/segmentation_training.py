@@ -246,9 +246,10 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
             "The published decoder does not fit an encoder of this depth.",
             "Choose decoder: skips, which fits any.",
         )
-    description = start.description.model_copy(update={"skips": skips})
     before = start.networks.diagnosis
     keeps_diagnosis = before is not None and settings.encoder_rate == 0 and before.reading is None
+    # A head that reads masks is dropped with the decoder that it knew.
+    description = start.description.model_copy(update={"skips": skips, "reads_structures": False})
     networks = empty_networks(description, segmentation=True, diagnosis=keeps_diagnosis)
     networks.encoder.load_state_dict(start.networks.encoder.state_dict())
     if networks.diagnosis is not None and before is not None:

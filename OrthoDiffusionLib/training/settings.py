@@ -150,7 +150,8 @@ class DiagnosisSettings(FineTuneSettings):
         pooling: of the feature map: `self_attention`, as published, or `global_local`, a learned weighted sum with
             fewer weights.
         reads_structures: whether the logits also come from statistics of each finding's structures, in masks of the
-            plane's own decoder over all slices; it needs networks of `train-segmentation`, and a frozen encoder.
+            plane's own decoder over all slices; it needs networks of `train-segmentation`, and a frozen encoder. The
+            studies should be others than those of the decoder's training, whose masks are too good.
         epochs: over the training studies.
         views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its

@@ -99,6 +99,7 @@ def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings
             "joint": joint,
             "block": settings.block,
             "timestep": settings.timestep,
+            "reads_structures": False,
             "history": (*before.history, *moved),
         }
     )

@@ -1,4 +1,8 @@
-"""Statistics of the structures that a plane's own networks find in a prepared stack, as a run finds them."""
+"""Statistics of the structures that a plane's own networks find in a prepared stack.
+
+They are a run's statistics where stacks are prepared at the window's size; larger ones are resized once more, which
+smooths an image's noise a little.
+"""
 
 from __future__ import annotations
 

@@ -95,10 +95,13 @@ class TrainedFusion:
 
 
 def fingerprint(trained: TrainedPlane) -> str:
-    """SHA-256 of what makes a plane's pooled features and logits: encoder and diagnosis head."""
+    """SHA-256 of what makes a plane's pooled features and logits: encoder, diagnosis head, and the decoder whose masks
+    the head reads."""
     digest = hashlib.sha256(weights_bytes(trained.networks.encoder.state_dict()))
     if trained.networks.diagnosis is not None:
         digest.update(weights_bytes(trained.networks.diagnosis.state_dict()))
+        if trained.networks.diagnosis.reading is not None and trained.networks.segmentation is not None:
+            digest.update(weights_bytes(trained.networks.segmentation.state_dict()))
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import replace_card, write_bundle
@@ -97,17 +98,22 @@ def test_a_notice_says_what_the_intended_use_leaves_unsaid(tiny: Path) -> None:
 def test_what_is_not_used_is_not_written_for_programs_that_do_not_know_it(tiny: Path) -> None:
     manifest = open_bundle(tiny).manifest
     content = json.loads((tiny / MANIFEST).read_text())
-    assert "pooling" not in content["planes"]["axial"]
+    assert not {"pooling", "reads_structures"} & set(content["planes"]["axial"])
     assert content["fusion"] == {"gate": None}
     assert all(
         set(structure) == {"label", "key", "name", "color", "terminology"} for structure in content["structures"]
     )
-    recipe = manifest.planes[Plane.AXIAL].model_copy(update={"pooling": "global_local", "segmentation": WEIGHTS})
+    heads = {"pooling": "global_local", "reads_structures": True, "segmentation": WEIGHTS, "diagnosis": WEIGHTS}
+    recipe = manifest.planes[Plane.AXIAL].model_copy(update=heads)
     fusion = Fusion(kind="gate", gate=WEIGHTS, training="Long.")
     richer = manifest.model_copy(update={"planes": {Plane.AXIAL: recipe}, "fusion": fusion})
     written = richer.written()
     assert BundleManifest.model_validate(written) == richer
     assert written["planes"]["axial"]["pooling"] == "global_local"
+    assert written["planes"]["axial"]["reads_structures"] is True
+    written["planes"]["axial"]["segmentation"] = None
+    with pytest.raises(ValidationError, match="found by a segmentation decoder"):
+        BundleManifest.model_validate(written)
     assert written["fusion"] == {"gate": WEIGHTS, "training": "Long."}
     joint = load_joint("knee")
     in_one_piece = [structure.key for structure in joint.structures if structure.one_piece]

@@ -34,6 +34,13 @@ def test_a_tear_makes_its_structure_uneven_and_no_other() -> None:
     assert np.isclose(whole[1, STATISTICS.index("certainty")], 0.7)
 
 
+def test_bundles_count_on_these_statistics_in_this_order() -> None:
+    assert STATISTICS == (
+        "mean", "spread", "percentile_10", "percentile_50", "percentile_75", "percentile_90", "percentile_97",
+        "brightest_slice", "rim_median", "rim_percentile_90", "size", "certainty",
+    )  # fmt: skip
+
+
 def test_a_structure_that_was_not_found_has_no_intensities() -> None:
     absent = structure_statistics(*stack_with_meniscus(False))[2]
     size = STATISTICS.index("size")
