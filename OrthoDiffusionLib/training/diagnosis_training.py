@@ -212,7 +212,7 @@ def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetw
     return networks
 
 
-def _read_by_findings(joint: Joint) -> torch.Tensor:
+def read_by_findings(joint: Joint) -> torch.Tensor:
     """Which statistics each finding reads: those of the structures it shows in, (findings, statistics), 0 or 1."""
     rows = [
         [float(structure.key in joint.shows_in.get(finding.key, ())) for structure in joint.structures]
@@ -246,7 +246,7 @@ def _fitted(
     told = [series.statistics for study in views for series in study if series.statistics is not None]
     assert networks.diagnosis is not None
     if networks.diagnosis.reading is not None:
-        networks.diagnosis.reading.prepare(torch.stack(told), _read_by_findings(load_joint(start.description.joint)))
+        networks.diagnosis.reading.prepare(torch.stack(told), read_by_findings(load_joint(start.description.joint)))
     networks.to(device)
     present = present.to(device)
     head = networks.diagnosis
