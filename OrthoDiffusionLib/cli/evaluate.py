@@ -25,6 +25,13 @@ def evaluate(
         Optional[int],  # noqa: UP045
         typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
     ] = None,
+    combine: Annotated[
+        bool,
+        typer.Option(
+            "--combine/--each-plane-alone",
+            help="Make each plane's label map of all planes that fit, or of itself alone.",
+        ),
+    ] = True,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write the figures into the bundle's model card.")
     ] = False,
@@ -48,7 +55,7 @@ def evaluate(
             task = bar.add_task("Evaluating", total=studies)
             count = min(studies, processes or min(8, os.cpu_count() or 1))
             evaluation = evaluate_on_phantoms(
-                bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task), count
+                bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task), count, combine=combine
             )
         if write_card:
             opened = open_bundle(find_bundle(bundle))

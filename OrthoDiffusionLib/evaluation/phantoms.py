@@ -7,7 +7,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -49,6 +49,7 @@ class Evaluation:
         mean_dice: mean over structures of the mean over planes.
         macro_auroc: mean over findings.
         intervals: 95 % bootstrap interval of each measure by its name.
+        combined: whether each plane's label map was made of all planes.
     """
 
     bundle: str
@@ -61,6 +62,7 @@ class Evaluation:
     mean_dice: float
     macro_auroc: float
     intervals: Mapping[str, Interval]
+    combined: bool = True
 
     def to_json_dict(self) -> dict[str, object]:
         """All of it, for `--json`."""
@@ -71,6 +73,7 @@ class Evaluation:
             "centre": self.centre,
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+            "combined": self.combined,
             "mean_dice": self.mean_dice,
             "dice": {plane: dict(values) for plane, values in self.dice.items()},
             "macro_auroc": self.macro_auroc,
@@ -94,12 +97,19 @@ class Evaluation:
         return (
             f"{self.bundle} on {self.studies} phantoms from seed {self.seed} at {self.centre},"
             f" {date.today().isoformat()}, {platform.machine()} with {os.cpu_count()} processors."
-            " Phantoms are not patients."
+            f"{'' if self.combined else ' Each plane by itself.'} Phantoms are not patients."
         )
 
 
 def evaluate_on_phantoms(
-    bundle: str | None, studies: int, seed: int, centre: str, advance: Callable[[], None], processes: int = 1
+    bundle: str | None,
+    studies: int,
+    seed: int,
+    centre: str,
+    advance: Callable[[], None],
+    processes: int = 1,
+    *,
+    combine: bool = True,
 ) -> Evaluation:
     """Run a bundle on phantoms and measure it.
 
@@ -111,6 +121,7 @@ def evaluate_on_phantoms(
         advance: called after each study.
         processes: that share the studies, each on its part of the cores, with 1.5 GB each; the figures are the same
             up to rounding for any number.
+        combine: whether each plane's label map is made of all planes, as in a run, or of itself alone.
 
     Raises:
         OrthoDiffusionError: as a run does.
@@ -119,7 +130,7 @@ def evaluate_on_phantoms(
     manifest = open_bundle(find_bundle(bundle)).manifest
     structures = {structure.key: structure.label for structure in manifest.structures}
     numbers = range(seed, seed + studies)
-    measure = partial(_measured, bundle, centre, structures)
+    measure = partial(_measured, bundle, centre, structures, combine)
     measured = []
     with working_processes(processes, partial(_share_cores, processes)) as pool:
         for outcome in outcomes(pool, measure, numbers):
@@ -131,10 +142,11 @@ def evaluate_on_phantoms(
     planes = [plane.value for plane in Plane if manifest.segments(plane)]
     table = np.array([[[row[plane, key] for key in structures] for plane in planes] for row in overlaps])
     findings = [finding.key for finding in manifest.findings]
-    return _summary(
+    summary = _summary(
         f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
     )  # fmt: skip
+    return replace(summary, combined=combine)
 
 
 class _Measured(NamedTuple):
@@ -155,12 +167,13 @@ def _engine() -> Engine:
     return Engine()
 
 
-def _measured(bundle: str | None, centre: str, structures: Mapping[str, int], seed: int) -> _Measured:
+def _measured(bundle: str | None, centre: str, structures: Mapping[str, int], combine: bool, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_study(make_study(seed, centre=centre), folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
-        _engine().run(StudyRequest(output=folder / "result", series=series, bundle=bundle), Unwatched())
+        request = StudyRequest(output=folder / "result", series=series, bundle=bundle, combine=combine)
+        _engine().run(request, Unwatched())
         result = read_result(folder / "result")
         severities: dict[str, float] = json.loads((folder / "truth" / "truth.json").read_text())["findings"]
         probabilities = {record.key: record.probability for record in result.findings}
