@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from OrthoDiffusionLib.cli.plane_options import Combine
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -25,13 +26,7 @@ def evaluate(
         Optional[int],  # noqa: UP045
         typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
     ] = None,
-    combine: Annotated[
-        bool,
-        typer.Option(
-            "--combine/--each-plane-alone",
-            help="Make each plane's label map of all planes that fit, or of itself alone.",
-        ),
-    ] = True,
+    combine: Combine = True,
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Write the figures into the bundle's model card.")
     ] = False,

@@ -21,6 +21,7 @@ from OrthoDiffusionLib.cli.clinical_options import (
     Weight,
     clinical_record,
 )
+from OrthoDiffusionLib.cli.plane_options import Combine
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.result import Result
@@ -46,13 +47,7 @@ def run(
     ] = None,
     segment: Annotated[bool, typer.Option("--segment/--no-segment", help="Write label maps.")] = True,
     diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Write findings.")] = True,
-    combine: Annotated[
-        bool,
-        typer.Option(
-            "--combine/--each-plane-alone",
-            help="Make each plane's label map of all planes that fit, or of itself alone.",
-        ),
-    ] = True,
+    combine: Combine = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the noise; the same seed gives the same numbers.")] = 0,
     clinical: ClinicalFile = None,
