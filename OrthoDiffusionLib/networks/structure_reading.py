@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+READING_PART = "reading."
+"""How the names of its tensors begin, in a diagnosis head's."""
+
 FARTHEST = 5.0
 """Standard deviations by which a statistic counts at most: another scanner's must not outvote everything else."""
 

@@ -25,10 +25,14 @@ STATISTICS = (
     "size",
     "certainty",
 )
-"""Of each structure: intensities, then the logarithm of its voxels, and the mean probability of its voxels."""
+"""Of each structure: intensities, then the logarithm of its size, and the mean probability of its voxels."""
 
 LEAST_VOXELS = 8
 """Of a structure, and of its part in a slice, for its intensities to be told."""
+
+USUAL_STACK = 30 * 128 * 128
+"""Voxels of the stack in which sizes are told: thin slices must not make a structure large. A 3D series has five times
+the slices of a 2D one of the same joint."""
 
 INTENSITIES = 10
 
@@ -43,7 +47,7 @@ def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -
     """Statistics of each structure in one plane's stack, on the network's grid.
 
     Intensities are told on a scale on which the stack's 5th percentile is 0 and its 95th is 1. A structure's rim are
-    the pixels around it in the same slice.
+    the pixels around it in the same slice. Its size is in voxels of a stack of `USUAL_STACK`.
 
     Args:
         image: the stack, slices first, (k, i, j), in any unit.
@@ -58,7 +62,7 @@ def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -
     rows = np.full((len(scores) - 1, len(STATISTICS)), np.nan, np.float32)
     for row, label in zip(rows, range(1, len(scores)), strict=True):
         mask = winner == label
-        row[INTENSITIES] = np.log1p(mask.sum())
+        row[INTENSITIES] = np.log1p(mask.mean() * USUAL_STACK)
         if mask.sum() < LEAST_VOXELS:
             continue
         inside = intensity[mask]

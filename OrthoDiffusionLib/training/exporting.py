@@ -14,6 +14,7 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import write_bundle
 from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.structure_reading import READING_PART
 from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fusion
 from OrthoDiffusionLib.training.trained_plane import PARTS, TrainedPlane, common_description, load_plane
 
@@ -70,7 +71,8 @@ def export_bundle(
         card: what people know about the model.
         fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
             enough held-out studies for one.
-        half_precision: round the planes' weights to 16 bits, which halves the bundle.
+        half_precision: round the planes' weights to 16 bits, which halves the bundle; a reading of structures is
+            small, and its centres and spreads are kept as they are.
 
     Raises:
         OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks or the fusion do not belong
@@ -85,7 +87,7 @@ def export_bundle(
         files = {part: f"models/{plane.value}_{part}.safetensors" for part in PARTS if getattr(networks.networks, part)}
         for part, file in files.items():
             tensors = getattr(networks.networks, part).state_dict()
-            weights[file] = {name: t.half() for name, t in tensors.items()} if half_precision else tensors
+            weights[file] = _rounded(tensors) if half_precision else tensors
         recipes[plane.value] = {
             "timestep": networks.description.timestep,
             "block": networks.description.block,
@@ -147,6 +149,13 @@ def export_bundle(
             f"{error.errors()[0]['msg']}: {'.'.join(map(str, error.errors()[0]['loc']))}.",
             detail=str(error),
         ) from error
+
+
+def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name: tensor if name.startswith(READING_PART) else tensor.half().contiguous()
+        for name, tensor in tensors.items()
+    }
 
 
 def _readme(card: BundleCard, trained: Mapping[Plane, TrainedPlane]) -> str:

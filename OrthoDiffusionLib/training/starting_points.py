@@ -11,7 +11,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
-from OrthoDiffusionLib.training.settings import FineTuneSettings
+from OrthoDiffusionLib.training.settings import FineTuneSettings, SegmentationSettings
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.trained_plane import (
     DESCRIPTION,
@@ -26,7 +26,8 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     """A plane's networks to train further: those of a former training or of a bundle with their heads.
 
     Of a pre-training, and of networks for another joint, the encoder alone is taken over: heads of another joint know
-    other structures. So it is with a bundle whose heads take their features elsewhere than new ones are to.
+    other structures. So it is with a bundle whose heads take their features elsewhere than new ones are to; but a
+    decoder that is to be trained further may be so at another timestep.
 
     Args:
         source: folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`; or a bundle's name or
@@ -83,12 +84,26 @@ def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings
         history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
     )
     trained, vocabulary = TrainedPlane(description, model.networks), load_joint(joint)
-    same_heads = (
-        (recipe.block, recipe.timestep) == (settings.block, settings.timestep)
-        and [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in vocabulary.structures]
-        and [f.key for f in manifest.findings] == [f.key for f in vocabulary.findings]
+    same_decoder = recipe.block == settings.block and (
+        [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in vocabulary.structures]
     )
-    return trained if same_heads else _encoder_alone(trained, joint, settings)
+    same_findings = [f.key for f in manifest.findings] == [f.key for f in vocabulary.findings]
+    if same_decoder and same_findings and recipe.timestep == settings.timestep:
+        return trained
+    if same_decoder and model.networks.segmentation is not None and isinstance(settings, SegmentationSettings):
+        return _decoder_at(trained, joint, settings.timestep)
+    return _encoder_alone(trained, joint, settings)
+
+
+def _decoder_at(trained: TrainedPlane, joint: str, timestep: int) -> TrainedPlane:
+    """Encoder and decoder, to be trained at another timestep."""
+    moved = {"joint": joint, "timestep": timestep, "reads_structures": False}
+    description = trained.description.model_copy(update=moved)
+    networks = empty_networks(description, segmentation=True, diagnosis=False)
+    assert networks.segmentation is not None and trained.networks.segmentation is not None
+    networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
+    networks.segmentation.load_state_dict(trained.networks.segmentation.state_dict())
+    return TrainedPlane(description, networks.eval().requires_grad_(False))
 
 
 def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings) -> TrainedPlane:

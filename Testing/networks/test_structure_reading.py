@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from OrthoDiffusionLib.networks.structure_reading import StructureReading
-from OrthoDiffusionLib.networks.structure_statistics import STATISTICS, structure_statistics
+from OrthoDiffusionLib.networks.structure_statistics import STATISTICS, USUAL_STACK, structure_statistics
 
 
 def stack_with_meniscus(torn: bool) -> tuple[np.ndarray, torch.Tensor]:
@@ -30,8 +30,14 @@ def test_a_tear_makes_its_structure_uneven_and_no_other() -> None:
     assert torn[1, spread] > 3 * whole[1, spread]
     assert torn[1, brightest] > whole[1, brightest] + 0.3
     assert np.allclose(torn[0], whole[0], atol=1e-6)
-    assert np.isclose(whole[1, size], np.log1p(3 * 8 * 20))
+    assert np.isclose(whole[1, size], np.log1p(3 * 8 * 20 / (9 * 40 * 40) * USUAL_STACK))
     assert np.isclose(whole[1, STATISTICS.index("certainty")], 0.7)
+
+
+def test_thinner_slices_make_no_structure_larger() -> None:
+    image, scores = stack_with_meniscus(True)
+    thin = structure_statistics(image.repeat(5, axis=0), scores.repeat_interleave(5, dim=1))
+    assert np.allclose(thin, structure_statistics(image, scores), atol=0.02, equal_nan=True)
 
 
 def test_bundles_count_on_these_statistics_in_this_order() -> None:

@@ -196,8 +196,12 @@ def test_a_bundle_is_trained_further_with_its_heads_or_hands_on_its_encoder() ->
     whole = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", settings)
     assert whole.networks.segmentation is not None
     assert whole.networks.diagnosis is not None
-    elsewhere = settings.model_copy(update={"timestep": 150})
-    for joint, asked in (("shoulder", settings), ("knee", elsewhere)):
+    less_noise = settings.model_copy(update={"timestep": 10})
+    moved = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", less_noise)
+    assert (moved.description.timestep, moved.networks.diagnosis) == (10, None)
+    assert moved.networks.segmentation is not None
+    assert same(*(list(start.networks.segmentation.parameters()) for start in (moved, whole)))
+    for joint, asked in (("shoulder", settings), ("knee", DiagnosisSettings(timestep=150))):
         alone = starting_point("knee-phantom-demonstration", Plane.AXIAL, joint, asked)
         assert (alone.description.joint, alone.description.timestep) == (joint, asked.timestep)
         assert alone.networks.segmentation is None
