@@ -46,4 +46,4 @@ def blend_windows(
         weight_sum[start : start + used] += weights[:used]
     if total is None:
         raise ValueError("a stack needs at least one window")
-    return total / weight_sum[:, None, None]
+    return total.div_(weight_sum[:, None, None])

@@ -14,19 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.splits import folds
-from OrthoDiffusionLib.diffusion.noise import noise_for
-from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.plane_pass import noised_window
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
+from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.structure_reading import read_structures
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
@@ -148,15 +147,13 @@ def _views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings)
             shift = int(generator.integers(-1, 2)) if view else 0
             first = int(np.clip(centre + shift, 0, max(depth - 16, 0)))
             image, _ = study.window(plane, series, first)
-            window = torch.from_numpy(normalised(image))
-            empty = torch.zeros(window.shape, dtype=torch.int8)
             if view:
-                window, _ = augment(window, empty, size, generator)
-            elif window.shape[-1] != size:
-                window = functional.interpolate(window[None], size=(size, size), mode="bilinear")[0]
-            noise = noise_for(view, f"{plane.value}/{centre}", (1, *window.shape))
-            times = torch.tensor([settings.timestep])
-            windows.append(cosine_schedule().noised(window[None, None], times, noise[None])[0])
+                whole = torch.from_numpy(normalised(image))
+                changed, _ = augment(whole, torch.zeros(whole.shape, dtype=torch.int8), size, generator)
+                window = changed.numpy()
+            else:
+                window = normalised(at_size(image, None, size)[0])
+            windows.append(noised_window(window, plane, centre, settings.timestep, view, "cpu")[0][0])
         stacks.append(torch.stack(windows))
     return stacks
 

@@ -20,9 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.splits import folds
-from OrthoDiffusionLib.diffusion.noise import noise_for
-from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.plane_pass import noised_window
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
 from OrthoDiffusionLib.volumes.windows import centre_window, normalised
 
@@ -87,12 +86,9 @@ def pooled_features(
             for series, depth in enumerate(study.depths[plane]):
                 start = centre_window(depth)
                 image, _ = study.window(plane, series, start)
-                window = torch.from_numpy(normalised(image))[None, None]
-                noise = noise_for(0, f"{plane.value}/{start}", window.shape)
-                times = torch.tensor([timestep])
-                noised = cosine_schedule().noised(window, times, noise)
+                noised = noised_window(normalised(image), plane, start, timestep, 0, "cpu")
                 with torch.inference_mode():
-                    for block, hidden in encoder.activations(noised, times):
+                    for block, hidden in encoder.activations(*noised):
                         if block in pooled:
                             pooled[block].append(hidden.mean(dim=(2, 3, 4))[0].numpy())
             for block in blocks:

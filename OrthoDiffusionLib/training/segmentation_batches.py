@@ -13,8 +13,14 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.crops import crop_around_structure
+from OrthoDiffusionLib.training.prepared_stacks import SLICES
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.volumes.windows import normalised
+
+OVERHANG = 8
+"""Slices by which a window may be drawn beyond a stack's ends, onto which it is then moved. Drawn evenly within a stack
+of 26 slices, one window in eleven holds the outermost slice, where the collateral ligaments, the fibula and in coronal
+stacks the patella lie; so drawn, one in three."""
 
 
 class NoisedWindows(NamedTuple):
@@ -61,10 +67,11 @@ def _draw(
     settings: SegmentationSettings,
     generator: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A window with a mask, (16, size, size) each, anywhere in a stack."""
+    """A window with a mask, (16, size, size) each, anywhere in a stack, and at its ends more often than elsewhere."""
     study = studies[int(generator.integers(len(studies)))]
     series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
-    start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
+    last = max(study.depths[plane][series] - SLICES, 0)
+    start = int(np.clip(generator.integers(-OVERHANG, last + OVERHANG + 1), 0, last))
     image, labels = study.window(plane, series, start)
     assert labels is not None
     window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)

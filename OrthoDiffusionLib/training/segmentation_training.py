@@ -8,16 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.splits import split
-from OrthoDiffusionLib.diffusion.noise import noise_for
-from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
@@ -31,18 +26,15 @@ from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch
+from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
-from OrthoDiffusionLib.volumes.windows import centre_window, normalised
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
 
 PUBLISHED_REDUCTION = 16
 """By which the encoder must make a window smaller for the published decoder, which doubles four times."""
-
-VALIDATION_SIZE = 40
-"""Studies at most that a validation looks at; each by its centre window."""
 
 
 def train_segmentation(
@@ -119,7 +111,8 @@ def train_segmentation(
         return segmentation_batch(train, plane, size, settings, step)
 
     workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
-    for step, drawn in prefetched(batches, first, settings.steps, workers):
+    last = settings.steps if waited < settings.patience else first
+    for step, drawn in prefetched(batches, first, last, workers):
         for group in optimiser.param_groups:
             group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
         loss = _step(networks, optimiser, drawn, settings, layout)
@@ -131,7 +124,7 @@ def train_segmentation(
             )
         score = None
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            score = validation_dice(networks, validation, plane, size, settings.timestep)
+            score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
             waited = 0 if score > best else waited + 1
             if score > best:
                 best, best_state = score, _copied(networks)
@@ -149,7 +142,7 @@ def train_segmentation(
     if settings.start_share > 0:
         best_state = mixed_weights(begun, best_state, settings.start_share)
         networks.load_state_dict(best_state)
-        best = validation_dice(networks, validation, plane, size, settings.timestep)
+        best = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
         mixed = f", mixed with {settings.start_share:g} of the weights before"
     networks.to("cpu")
     networks.load_state_dict(best_state)
@@ -157,7 +150,7 @@ def train_segmentation(
     return trained.told(
         f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows on"
         f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
-        f" {best:.3f} in the centre windows of {len(validation)} studies of other patients."
+        f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients."
     )
 
 
@@ -182,6 +175,8 @@ def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: Segmen
         "start": start.description.model_dump(mode="json"),
         "studies": names,
         "settings": settings.model_dump(mode="json"),
+        # Checkpoints from before, whose Dice was the centre windows', are not comparable.
+        "validation": "all slices",
     }
 
 
@@ -203,41 +198,14 @@ def _taken_up(
     return _Reached(found.step, found.about["dice"], found.parts["best"], found.about["waited"])
 
 
-def validation_dice(
-    networks: PlaneNetworks, studies: Sequence[CachedStudy], plane: Plane, size: int, timestep: int
-) -> float:
-    """Mean Dice over the structures, of the centre windows of the first `VALIDATION_SIZE` studies; 0 to 1."""
-    networks.eval()
-    device = next(networks.parameters()).device
-    overlaps: list[list[float]] = []
-    for study in studies[:VALIDATION_SIZE]:
-        series = study.masked[plane].index(True)
-        start = centre_window(study.depths[plane][series])
-        image, labels = study.window(plane, series, start)
-        assert labels is not None
-        window, truth = _resized(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size)
-        noise = noise_for(0, f"{plane.value}/{start}", (1, 1, *window.shape))
-        times = torch.tensor([timestep])
-        with torch.inference_mode():
-            noised = cosine_schedule().noised(window[None, None], times, noise).to(device)
-            found = networks.scores_and_features(noised, times.to(device))[0][0].argmax(dim=0).cpu().numpy()
-        reference = truth.numpy()
-        overlaps.append([dice(found, reference, label) for label in np.unique(reference[reference > 0])])
-    values = [value for row in overlaps for value in row if not math.isnan(value)]
-    return float(np.mean(values)) if values else 0.0
-
-
-def _resized(window: torch.Tensor, labels: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    if window.shape[-1] == size:
-        return window, labels
-    grow = {"size": (size, size), "antialias": False}
-    image = torch.nn.functional.interpolate(window[None], mode="bilinear", **grow)[0]  # type: ignore[arg-type]
-    truth = torch.nn.functional.interpolate(labels[None].float(), size=(size, size), mode="nearest-exact")[0]
-    return image, truth.to(labels.dtype)
-
-
 def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[PlaneNetworks, PlaneDescription]:
     """Networks to train: the start's encoder, its decoder when it has the form asked for, its head when that stays."""
+    if (start.description.block, start.description.timestep) != (settings.block, settings.timestep):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The networks are made for {start.description.block} at timestep {start.description.timestep}.",
+            "Set the same block and timestep.",
+        )
     torch.manual_seed(settings.seed)
     skips = settings.decoder == "skips"
     if not skips and start.networks.encoder.config.reduction != PUBLISHED_REDUCTION:

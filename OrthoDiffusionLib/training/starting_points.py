@@ -97,8 +97,10 @@ def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings
 
 def _decoder_at(trained: TrainedPlane, joint: str, timestep: int) -> TrainedPlane:
     """Encoder and decoder, to be trained at another timestep."""
-    moved = {"joint": joint, "timestep": timestep, "reads_structures": False}
-    description = trained.description.model_copy(update=moved)
+    before = trained.description
+    history = (*before.history, f"Moved from timestep {before.timestep} to {timestep}; the diagnosis head was left.")
+    moved = {"joint": joint, "timestep": timestep, "reads_structures": False, "history": history}
+    description = before.model_copy(update=moved)
     networks = empty_networks(description, segmentation=True, diagnosis=False)
     assert networks.segmentation is not None and trained.networks.segmentation is not None
     networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
@@ -108,7 +110,15 @@ def _decoder_at(trained: TrainedPlane, joint: str, timestep: int) -> TrainedPlan
 
 def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
     before = trained.description
-    moved = (f"Encoder taken over from networks of the {before.joint}.",) if before.joint != joint else ()
+    places = [
+        f"{block} at timestep {step}"
+        for block, step in ((before.block, before.timestep), (settings.block, settings.timestep))
+    ]
+    moved: tuple[str, ...] = ()
+    if before.joint != joint:
+        moved = (f"Encoder taken over from networks of the {before.joint}.",)
+    elif places[0] != places[1]:
+        moved = (f"Features moved from {places[0]} to {places[1]}; the heads were left.",)
     description = before.model_copy(
         update={
             "joint": joint,

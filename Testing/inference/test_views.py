@@ -81,8 +81,7 @@ def test_a_plane_that_finds_a_structure_nowhere_has_no_say_in_it() -> None:
     mean = averaged([seeing, silent], seeing, lambda: None)
     assert torch.allclose(mean.scores.sum(dim=0), torch.ones(()), atol=1e-5)
     inside = seeing.scores[2] > 0.99
-    alone = 0.5 * (seeing.scores + silent.scores.amax() * 0.1)[2]
-    assert (mean.scores[2][inside] > 1.2 * alone[inside]).all()
+    assert (mean.scores[2][inside] > 0.97).all()
 
 
 def test_a_plane_that_moved_stands_alone_and_the_person_is_told() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import torch
 import yaml
+from safetensors.torch import load_file
 from tiny_dataset import write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -54,8 +56,11 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     orthodiffusion(
         "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output", bundle,
-        "--card", tmp_path / "card.yaml",
+        "--card", tmp_path / "card.yaml", "--half-precision",
     )  # fmt: skip
+    head = load_file(bundle / "models" / "axial_diagnosis.safetensors")
+    assert {tensor.dtype for name, tensor in head.items() if name.startswith("reading.")} == {torch.float32}
+    assert {tensor.dtype for name, tensor in head.items() if not name.startswith("reading.")} == {torch.float16}
     manifest = open_bundle(bundle).manifest
     assert set(manifest.planes) == {Plane.AXIAL, Plane.CORONAL}
     history = manifest.planes[Plane.AXIAL].encoder_training
