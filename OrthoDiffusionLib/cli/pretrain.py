@@ -47,7 +47,11 @@ def pretrain(
 
     Example: orthodiffusion pretrain --plane sagittal --phantoms 0:200 --output pretrained/sagittal
     """
-    with reported():
+    with reported(
+        kept="The last checkpoint is kept; the same command goes on from there.",
+        when_short="Let fewer windows through the network at a time, --set together=1, or keep less of each: --set"
+        " recompute=true.",
+    ):
         from OrthoDiffusionLib.training.pretraining import pretrain as train
         from OrthoDiffusionLib.training.processes import training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, Workers, prepared_studies
+from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, Workers, prepared_studies, training_device
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -42,7 +42,7 @@ def probe(
                 ErrorKind.USAGE, "A probe looks at one encoder.", "Give either --pretrained or --bundle."
             )
         trained = pretrained_encoder(pretrained, plane) if pretrained is not None else bundle_encoder(bundle, plane)
-        chosen = trained.encoder.block_names if blocks == "all" else tuple(blocks.split(","))
+        chosen = trained.encoder.block_names if blocks == "all" else tuple(block.strip() for block in blocks.split(","))
         times = _numbers(timesteps)
         studies = [
             study
@@ -54,7 +54,9 @@ def probe(
         joint = studies[0].joint if studies else "knee"
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Features", total=len(studies) * len(times))
-            features = pooled_features(trained.encoder, studies, plane, chosen, times, lambda: bar.advance(task))
+            features = pooled_features(
+                trained.encoder, studies, plane, chosen, times, lambda: bar.advance(task), training_device()
+            )
         scores = probe_scores(features, studies, [finding.key for finding in load_joint(joint).findings])
         write_report(scores, {"plane": plane.value, "encoder": trained.source, "studies": len(studies)}, output)
         table = Table("block", "timestep", "macro-AUROC")

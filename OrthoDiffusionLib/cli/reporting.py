@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.worker.failures import known_shortage
 
 DEBUG_VARIABLE = "ORTHODIFFUSION_DEBUG"
 
@@ -37,8 +38,13 @@ def print_json(content: object) -> None:
 
 
 @contextmanager
-def reported(as_json: bool = False) -> Iterator[None]:
+def reported(as_json: bool = False, kept: str = "Nothing was written.", when_short: str = "") -> Iterator[None]:
     """Turn whatever goes wrong in the block into a sentence and the exit code of its kind; never a traceback.
+
+    Args:
+        as_json: on standard output.
+        kept: what is there when the person stops the command.
+        when_short: what takes less memory, where there is too little.
 
     With `orthodiffusion --debug`, or the environment variable ORTHODIFFUSION_DEBUG set, the details follow.
     """
@@ -47,12 +53,16 @@ def reported(as_json: bool = False) -> Iterator[None]:
     except OrthoDiffusionError as error:
         _tell(error, as_json)
     except KeyboardInterrupt:
-        _tell(OrthoDiffusionError(ErrorKind.CANCELLED, "Cancelled; nothing was written.", ""), as_json)
+        _tell(OrthoDiffusionError(ErrorKind.CANCELLED, "Cancelled.", kept), as_json)
     except (typer.Exit, typer.Abort):
         raise
     except ModuleNotFoundError as error:
         _tell(missing_package(error), as_json)
     except Exception as error:
+        if (shortage := known_shortage(error)) is not None:
+            if shortage.kind is ErrorKind.OUT_OF_MEMORY and when_short:
+                shortage.action = when_short
+            _tell(shortage, as_json)
         log.debug("unforeseen error", exc_info=error)
         _tell(
             OrthoDiffusionError(
@@ -72,7 +82,7 @@ def missing_package(error: ModuleNotFoundError) -> OrthoDiffusionError:
     return OrthoDiffusionError(
         ErrorKind.MISSING_PACKAGE,
         f"The package {package} is not installed.",
-        f"Install it with: pip install 'orthodiffusion{extra}'",
+        f"In the folder of the project, install it with: pip install -e '.{extra}'",
         detail=str(error),
     )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.progress import Progress
+from rich.table import Table
 
-from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     PhantomJoint,
@@ -21,6 +22,9 @@ from OrthoDiffusionLib.cli.datasets import (
     training_device,
 )
 from OrthoDiffusionLib.cli.reporting import err, out, reported
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 UNFINISHED = "unfinished"
 """Folder in a training's output that holds its checkpoints until it is done."""
@@ -35,7 +39,14 @@ Changes = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="KEY=VALUE", help="Over what the configuration says; may be given again."),
 ]
+FEWER_AT_A_TIME = "Let fewer windows through the network at a time: --set together=1."
 Cache = Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")]  # noqa: UP045
+
+
+def tell_history(trained: TrainedPlane) -> None:
+    """Print how networks came to be, but for the first sentence, which is their encoder's."""
+    for sentence in trained.description.history[1:]:
+        out.print(sentence, soft_wrap=True)
 
 
 def train_segmentation(
@@ -57,13 +68,13 @@ def train_segmentation(
 
     Example: orthodiffusion train-segmentation --plane axial --from pretrained/axial --dataset knees.json --output axial
     """
-    with reported():
+    with reported(kept="The last checkpoint is kept; the same command goes on from there.", when_short=FEWER_AT_A_TIME):
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings, load_settings
-        from OrthoDiffusionLib.training.starting_points import starting_point
+        from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
-        settings = load_settings(SegmentationSettings, config, change or ())
+        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
         studies = prepared_studies(
@@ -81,7 +92,7 @@ def train_segmentation(
             trained = train(begun, studies, settings, report, training_device(), output / UNFINISHED)
         save_plane(output, trained, {})
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
-        out.print(trained.description.history[-1], soft_wrap=True)
+        tell_history(trained)
         out.print(f"Written to {output}", soft_wrap=True)
 
 
@@ -101,15 +112,16 @@ def train_diagnosis(
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """
-    with reported():
+    with reported(when_short="Choose fewer windows a step: --set batch=2."):
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
         from OrthoDiffusionLib.training.fusion_data import HELD_OUT
+        from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
         from OrthoDiffusionLib.training.pooled_features import save_pooled
         from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
-        from OrthoDiffusionLib.training.starting_points import starting_point
+        from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
-        settings = load_settings(DiagnosisSettings, config, change or ())
+        settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
         studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers, joint)
@@ -124,5 +136,11 @@ def train_diagnosis(
             )
         save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})
-        out.print(trained.description.history[-1], soft_wrap=True)
+        table = Table("finding", "AUROC out of fold")
+        for key, value in held_out_auroc(
+            held_out, [f.key for f in load_joint(trained.description.joint).findings]
+        ).items():
+            table.add_row(key, f"{value:.3f}")
+        out.print(table)
+        tell_history(trained)
         out.print(f"Written to {output}", soft_wrap=True)

@@ -73,6 +73,12 @@ class CachedStudy:
         return np.pad(image, padding, "edge"), None if labels is None else np.pad(labels, padding, "edge")
 
 
+def studies_digest(studies: Sequence[CachedStudy]) -> str:
+    """SHA-256 that tells these studies, in this order, from others and from the same ones with other images or masks:
+    the names of prepared files come from what they were made of."""
+    return hashlib.sha256("\n".join(study.path.name for study in studies).encode()).hexdigest()
+
+
 def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
     """The studies of a manifest, in order; those whose files are missing or broken are made."""
     joint = manifest.joint

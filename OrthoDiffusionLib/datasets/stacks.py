@@ -14,7 +14,7 @@ from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, StudyEntry
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom import PhantomStudy
 from OrthoDiffusionLib.volumes.checks import check_volume
-from OrthoDiffusionLib.volumes.orientation import to_network_axes
+from OrthoDiffusionLib.volumes.orientation import planes_near, to_network_axes
 from OrthoDiffusionLib.volumes.reading import read_series
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import resize_slices
@@ -66,8 +66,22 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
     """
     planes: dict[Plane, list[Stack]] = {}
     for series in entry.series:
-        image = _single(Path(series.image))
-        check_volume(image)
+        try:
+            image = _single(Path(series.image))
+            check_volume(image)
+        except OrthoDiffusionError as error:
+            # Of thousands of studies, the person must know which; the manifest's name for it is no patient's.
+            raise OrthoDiffusionError(
+                error.kind, f"Study {entry.id}, {series.plane.value}: {error.sentence}", error.action, error.detail
+            ) from error
+        near = planes_near(image.affine, image.shape)
+        if series.plane not in near:
+            raise OrthoDiffusionError(
+                ErrorKind.WRONG_PLANE,
+                f"Study {entry.id}: its {series.plane.value} series is {near[0].value}.",
+                "Correct the plane in the dataset manifest.",
+                detail=series.image,
+            )
         labels = None
         if series.labels is not None:
             labels = _single(Path(series.labels))

@@ -30,7 +30,7 @@ def expected_calibration_error(probabilities: npt.NDArray[np.float64], present: 
 
 
 def bootstrap_interval(measure: Callable[[npt.NDArray[np.intp]], float], count: int, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of a measure under resampling of the studies.
+    """95 % percentile interval of a measure under resampling of the studies; not numbers where it is never defined.
 
     Args:
         measure: of the studies with these indices; not a number where they do not define it.
@@ -39,5 +39,7 @@ def bootstrap_interval(measure: Callable[[npt.NDArray[np.intp]], float], count: 
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     values = [measure(generator.integers(0, count, count)) for _ in range(BOOTSTRAPS)]
+    if not np.isfinite(values).any():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
@@ -47,7 +48,8 @@ class Evaluation:
         auroc: of each finding.
         ece: expected calibration error over all findings.
         mean_dice: mean over structures of the mean over planes.
-        macro_auroc: mean over findings.
+        macro_auroc: mean over findings; as every measure, not a number where the bundle has no such heads, or the
+            phantoms do not define it.
         intervals: 95 % bootstrap interval of each measure by its name.
         combined: whether each plane's label map was made of all planes.
     """
@@ -74,23 +76,27 @@ class Evaluation:
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "combined": self.combined,
-            "mean_dice": self.mean_dice,
-            "dice": {plane: dict(values) for plane, values in self.dice.items()},
-            "macro_auroc": self.macro_auroc,
-            "auroc": dict(self.auroc),
-            "ece": self.ece,
-            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "mean_dice": _known(self.mean_dice),
+            "dice": {plane: _known_ones(values) for plane, values in self.dice.items()},
+            "macro_auroc": _known(self.macro_auroc),
+            "auroc": _known_ones(self.auroc),
+            "ece": _known(self.ece),
+            "intervals": {name: [_known(low), _known(high)] for name, (low, high) in self.intervals.items()},
         }
 
     def table(self) -> list[tuple[str, str, str]]:
-        """Rows of measure, value and interval."""
+        """Rows of measure, value and interval; without those that the phantoms or the bundle leave undefined."""
         rows = [("mean Dice", self.mean_dice, "mean_dice"), ("macro-AUROC", self.macro_auroc, "macro_auroc")]
         rows.append(("calibration error", self.ece, "ece"))
-        for structure in next(iter(self.dice.values())):
+        for structure in next(iter(self.dice.values()), ()):
             for plane in self.dice:
                 rows.append((f"Dice {structure}, {plane}", self.dice[plane][structure], f"dice/{plane}/{structure}"))
         rows += [(f"AUROC {finding}", value, f"auroc/{finding}") for finding, value in self.auroc.items()]
-        return [(name, f"{value:.3f}", "{:.3f} to {:.3f}".format(*self.intervals[key])) for name, value, key in rows]
+        return [
+            (name, f"{value:.3f}", "{:.3f} to {:.3f}".format(*self.intervals[key]))
+            for name, value, key in rows
+            if math.isfinite(value)
+        ]
 
     def conditions(self) -> str:
         """One sentence on how the figures came about."""
@@ -99,6 +105,15 @@ class Evaluation:
             f" {date.today().isoformat()}, {platform.machine()} with {os.cpu_count()} processors."
             f"{'' if self.combined else ' Each plane by itself.'} Phantoms are not patients."
         )
+
+
+def _known(value: float) -> float | None:
+    """None for what is no number, which JSON has no word for."""
+    return value if math.isfinite(value) else None
+
+
+def _known_ones(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: _known(value) for key, value in values.items()}
 
 
 def evaluate_on_phantoms(
@@ -128,20 +143,20 @@ def evaluate_on_phantoms(
         KeyboardInterrupt: for Ctrl-C and, in the main thread, SIGTERM; the processes are gone then, with their files.
     """
     manifest = open_bundle(find_bundle(bundle)).manifest
-    structures = {structure.key: structure.label for structure in manifest.structures}
+    planes = [plane.value for plane in Plane if manifest.segments(plane)]
+    structures = {structure.key: structure.label for structure in manifest.structures} if planes else {}
+    findings = [finding.key for finding in manifest.findings] if any(map(manifest.diagnoses, Plane)) else []
     numbers = range(seed, seed + studies)
-    measure = partial(_measured, bundle, centre, structures, combine)
+    measure = partial(_measured, _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine))
     measured = []
     with working_processes(processes, partial(_share_cores, processes)) as pool:
         for outcome in outcomes(pool, measure, numbers):
             measured.append(outcome)
             advance()
     overlaps = [outcome.overlaps for outcome in measured]
-    probabilities = [[outcome.probabilities[finding.key] for finding in manifest.findings] for outcome in measured]
-    present = [[float(outcome.severities[finding.key] > 0) for finding in manifest.findings] for outcome in measured]
-    planes = [plane.value for plane in Plane if manifest.segments(plane)]
+    probabilities = [[outcome.probabilities[key] for key in findings] for outcome in measured]
+    present = [[float(outcome.severities[key] > 0) for key in findings] for outcome in measured]
     table = np.array([[[row[plane, key] for key in structures] for plane in planes] for row in overlaps])
-    findings = [finding.key for finding in manifest.findings]
     summary = _summary(
         f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
@@ -157,6 +172,17 @@ class _Measured(NamedTuple):
     severities: dict[str, float]
 
 
+class _Asked(NamedTuple):
+    """What is measured: a bundle, on which phantoms, and which of its parts."""
+
+    bundle: str | None
+    joint: str
+    centre: str
+    structures: Mapping[str, int]
+    diagnose: bool
+    combine: bool
+
+
 def _share_cores(processes: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
 
@@ -167,17 +193,24 @@ def _engine() -> Engine:
     return Engine()
 
 
-def _measured(bundle: str | None, centre: str, structures: Mapping[str, int], combine: bool, seed: int) -> _Measured:
+def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_study(make_study(seed, centre=centre), folder)
+        write_study(make_study(seed, asked.joint, centre=asked.centre), folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
-        request = StudyRequest(output=folder / "result", series=series, bundle=bundle, combine=combine)
+        request = StudyRequest(
+            output=folder / "result",
+            series=series,
+            bundle=asked.bundle,
+            combine=asked.combine,
+            segment=bool(asked.structures),
+            diagnose=asked.diagnose,
+        )
         _engine().run(request, Unwatched())
         result = read_result(folder / "result")
         severities: dict[str, float] = json.loads((folder / "truth" / "truth.json").read_text())["findings"]
         probabilities = {record.key: record.probability for record in result.findings}
-        return _Measured(_overlaps(folder, structures), probabilities, severities)
+        return _Measured(_overlaps(folder, asked.structures), probabilities, severities)
 
 
 def _overlaps(folder: Path, structures: Mapping[str, int]) -> dict[tuple[str, str], float]:
@@ -210,10 +243,12 @@ def _summary(
         values = table[rows, plane, structure]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
+    def mean_of(values: Sequence[float]) -> float:
+        known = [value for value in values if math.isfinite(value)]
+        return float(np.mean(known)) if known else float("nan")
+
     def mean_dice(rows: npt.NDArray[np.intp]) -> float:
-        return float(
-            np.nanmean([[structure_dice(rows, p, s) for s in range(len(structures))] for p in range(len(planes))])
-        )
+        return mean_of([structure_dice(rows, p, s) for p in range(len(planes)) for s in range(len(structures))])
 
     def auroc(rows: npt.NDArray[np.intp], finding: int) -> float:
         truth = present[rows, finding]
@@ -222,9 +257,11 @@ def _summary(
         return float(roc_auc_score(truth, probabilities[rows, finding]))
 
     def macro_auroc(rows: npt.NDArray[np.intp]) -> float:
-        return float(np.nanmean([auroc(rows, finding) for finding in range(len(findings))]))
+        return mean_of([auroc(rows, finding) for finding in range(len(findings))])
 
     def ece(rows: npt.NDArray[np.intp]) -> float:
+        if not findings:
+            return float("nan")
         return expected_calibration_error(probabilities[rows].ravel(), present[rows].ravel())
 
     measures: dict[str, Callable[[npt.NDArray[np.intp]], float]] = {

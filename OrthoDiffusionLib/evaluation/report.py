@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from OrthoDiffusionLib.evaluation.phantoms import Evaluation
 
 HEADING = "## Measured"
@@ -11,29 +13,28 @@ def markdown(evaluation: Evaluation) -> str:
     """A section of headed tables: overall figures, Dice by structure and plane, AUROC by finding."""
 
     def cell(value: float, key: str) -> str:
+        if not math.isfinite(value):
+            return "not defined"
         low, high = evaluation.intervals[key]
         return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
     planes = list(evaluation.dice)
-    lines = [
-        HEADING,
-        "",
-        f"{evaluation.conditions()} 95 % bootstrap intervals in brackets.",
-        "",
-        "| measure | value |",
-        "|---|---|",
-        f"| mean Dice | {cell(evaluation.mean_dice, 'mean_dice')} |",
-        f"| macro-AUROC | {cell(evaluation.macro_auroc, 'macro_auroc')} |",
-        f"| expected calibration error | {cell(evaluation.ece, 'ece')} |",
-        "",
-        f"| Dice | {' | '.join(planes)} |",
-        "|---" * (len(planes) + 1) + "|",
-    ]
-    for structure in evaluation.dice[planes[0]]:
-        cells = [cell(evaluation.dice[plane][structure], f"dice/{plane}/{structure}") for plane in planes]
-        lines.append(f"| {structure.replace('_', ' ')} | {' | '.join(cells)} |")
-    lines += ["", "| finding | AUROC |", "|---|---|"]
-    lines += [f"| {finding} | {cell(value, f'auroc/{finding}')} |" for finding, value in evaluation.auroc.items()]
+    overall = {
+        "mean Dice": (evaluation.mean_dice, "mean_dice"),
+        "macro-AUROC": (evaluation.macro_auroc, "macro_auroc"),
+        "expected calibration error": (evaluation.ece, "ece"),
+    }
+    lines = [HEADING, "", f"{evaluation.conditions()} 95 % bootstrap intervals in brackets.", ""]
+    lines += ["| measure | value |", "|---|---|"]
+    lines += [f"| {name} | {cell(*measure)} |" for name, measure in overall.items() if math.isfinite(measure[0])]
+    if planes:
+        lines += ["", f"| Dice | {' | '.join(planes)} |", "|---" * (len(planes) + 1) + "|"]
+        for structure in evaluation.dice[planes[0]]:
+            cells = [cell(evaluation.dice[plane][structure], f"dice/{plane}/{structure}") for plane in planes]
+            lines.append(f"| {structure.replace('_', ' ')} | {' | '.join(cells)} |")
+    if evaluation.auroc:
+        lines += ["", "| finding | AUROC |", "|---|---|"]
+        lines += [f"| {finding} | {cell(value, f'auroc/{finding}')} |" for finding, value in evaluation.auroc.items()]
     return "\n".join(lines) + "\n"
 
 

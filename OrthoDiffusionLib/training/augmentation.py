@@ -25,7 +25,7 @@ def augment(
             gamma (0.7 to 1.4).
 
     Returns:
-        image in [-1, 1] and labels, changed alike, both (k, size, size).
+        image in [-1, 1] and labels, changed alike, both (k, size, size); labels are -1, not annotated, beyond the edge.
     """
     angle = math.radians(generator.uniform(-15, 15))
     scale = generator.uniform(0.85, 1.15) * np.array([1.0, generator.uniform(0.88, 1.12)])
@@ -34,7 +34,8 @@ def augment(
     matrix = torch.tensor([[a * cos, -b * sin, shift[0]], [a * sin, b * cos, shift[1]]], dtype=torch.float32)[None]
     grid = functional.affine_grid(matrix, [1, 1, size, size], align_corners=False)
     moved = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
-    truth = functional.grid_sample(labels[None].float(), grid, mode="nearest", align_corners=False)[0]
+    # Beyond the window's edge the image goes on as a streak, of which nobody knows what it shows: -1, not annotated.
+    truth = functional.grid_sample(labels[None].float() + 1, grid, mode="nearest", align_corners=False)[0] - 1
     gamma = generator.uniform(0.7, 1.4)
     low, high = moved.min(), moved.max()
     unit = (moved - low) / (high - low + 1e-8)

@@ -19,7 +19,9 @@ def segmentation_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
         labels: integers (batch, k, i, j); -1 is not annotated and counts nowhere.
     """
     annotated = labels != NOT_ANNOTATED
-    cross_entropy = functional.cross_entropy(scores, labels.long(), ignore_index=NOT_ANNOTATED)
+    # The mean over nothing, of a window outside the annotated slices, would be no number.
+    total_entropy = functional.cross_entropy(scores, labels.long(), ignore_index=NOT_ANNOTATED, reduction="sum")
+    cross_entropy = total_entropy / annotated.sum().clamp(min=1)
     probabilities = torch.softmax(scores, dim=1) * annotated[:, None]
     truth = torch.zeros_like(probabilities).scatter_(1, labels.clamp(min=0).long()[:, None], 1) * annotated[:, None]
     axes = (0, 2, 3, 4)

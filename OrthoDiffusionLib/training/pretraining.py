@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.datasets.cache import CachedStudy
+from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
@@ -87,6 +87,7 @@ def pretrain(
         "plane": plane.value,
         "settings": settings.model_dump(mode="json"),
         "start": None if start is None else start.source,
+        "studies": studies_digest(usable),
     }
     found = latest_checkpoint(output)
     if found is not None:
@@ -184,14 +185,16 @@ def _precisions(layer: nn.Module, *, halved: bool) -> tuple[AbstractContextManag
 
 
 def _check_same(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with another training than the one that a folder holds; its length may change."""
-    free = {"steps": 1, "save_every": 1, "sample_every": 0}
+    """Refuse to go on with another training than the one that a folder holds; its length may change, and what fits it
+    into a device's memory."""
+    free = {"steps": 1, "save_every": 1, "sample_every": 0, "together": 1, "recompute": False}
     before = PretrainSettings.model_validate({**found["settings"], **free})
     is_same = before == PretrainSettings.model_validate({**now["settings"], **free})
-    # Checkpoints from before there was a start have none.
+    # Checkpoints from before these were kept have no start, and no studies.
+    is_same = is_same and found.get("studies", now["studies"]) == now["studies"]
     if not is_same or found["plane"] != now["plane"] or found.get("start") != now["start"]:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "The output folder holds a training with another plane, other settings or another start.",
+            "The output folder holds a training with another plane, other studies, other settings or another start.",
             "Choose another folder, or what it was started with.",
         )

@@ -17,6 +17,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import STEPS
 from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import PretrainSettings
 from OrthoDiffusionLib.volumes.windows import normalised
 
@@ -81,8 +82,8 @@ def _view(
     image: npt.NDArray[np.float32], settings: PretrainSettings, steps: int, generator: np.random.Generator
 ) -> NoisedViews:
     """One view of a window (k, i, j), with noise of a timestep below `steps`; without a first axis."""
-    window = torch.from_numpy(image)
-    if settings.augment or window.shape[-1] != settings.window_size:
+    window = torch.from_numpy(image if settings.augment else at_size(image, None, settings.window_size)[0])
+    if settings.augment:
         empty = torch.zeros(window.shape, dtype=torch.int8)
         window, _ = augment(window, empty, settings.window_size, generator)
     noise = torch.from_numpy(generator.standard_normal((1, *window.shape), dtype=np.float32))

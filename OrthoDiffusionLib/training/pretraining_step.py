@@ -89,7 +89,8 @@ def train_step(
         raise OrthoDiffusionError(
             ErrorKind.TRAINING_DIVERGED,
             f"The loss is not a number any more at step {step}; the last checkpoint is from before.",
-            "Look for a broken image in the dataset, or lower the learning rate; the same command goes on from there.",
+            "Look for a broken image in the dataset, or go on from that checkpoint in another folder, with --from and a"
+            " lower learning rate.",
             detail=f"loss {mean}, gradient {gradient}",
         )
     optimiser.step()

@@ -61,6 +61,7 @@ def pooled_features(
     blocks: Sequence[str],
     timesteps: Sequence[int],
     advance: Callable[[], None] = lambda: None,
+    device: torch.device | str = "cpu",
 ) -> Features:
     """Mean over all positions of each block's activation, of the centre window: float32 (studies, channels) each.
 
@@ -73,12 +74,22 @@ def pooled_features(
         blocks: of `encoder.block_names`.
         timesteps: 0 to 999.
         advance: called after each study and timestep.
+        device: to compute on; the encoder ends on the CPU.
 
     Raises:
-        ValueError: for an unknown block.
+        OrthoDiffusionError: USAGE for an unknown block, EMPTY_STUDY without studies.
     """
     if unknown := set(blocks) - set(encoder.block_names):
-        raise ValueError(f"unknown block {min(unknown)!r}; blocks are {', '.join(encoder.block_names)}")
+        raise OrthoDiffusionError(
+            ErrorKind.USAGE,
+            f"The encoder has no block {min(unknown)}.",
+            f"Choose of {', '.join(encoder.block_names)}.",
+        )
+    if not studies:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY, f"No study has a {plane.value} series.", "Choose another plane or dataset."
+        )
+    encoder.to(device)
     rows: dict[tuple[str, int], list[npt.NDArray[np.float32]]] = {(b, t): [] for b in blocks for t in timesteps}
     for study in studies:
         for timestep in timesteps:
@@ -86,14 +97,15 @@ def pooled_features(
             for series, depth in enumerate(study.depths[plane]):
                 start = centre_window(depth)
                 image, _ = study.window(plane, series, start)
-                noised = noised_window(normalised(image), plane, start, timestep, 0, "cpu")
+                noised = noised_window(normalised(image), plane, start, timestep, 0, device)
                 with torch.inference_mode():
                     for block, hidden in encoder.activations(*noised):
                         if block in pooled:
-                            pooled[block].append(hidden.mean(dim=(2, 3, 4))[0].numpy())
+                            pooled[block].append(hidden.mean(dim=(2, 3, 4))[0].cpu().numpy())
             for block in blocks:
                 rows[block, timestep].append(np.mean(pooled[block], axis=0))
             advance()
+    encoder.to("cpu")
     return {key: np.stack(values).astype(np.float32) for key, values in rows.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from OrthoDiffusionLib.datasets.cache import CachedStudy
+from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.datasets.splits import split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
@@ -22,6 +21,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     restore_optimiser,
     save_checkpoint,
 )
+from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
@@ -115,13 +115,7 @@ def train_segmentation(
     for step, drawn in prefetched(batches, first, last, workers):
         for group in optimiser.param_groups:
             group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
-        loss = _step(networks, optimiser, drawn, settings, layout)
-        if not math.isfinite(loss):
-            raise OrthoDiffusionError(
-                ErrorKind.TRAINING_DIVERGED,
-                f"The loss is not a number any more at step {step}.",
-                "Look for a broken image in the dataset, or lower the learning rate.",
-            )
+        loss = _step(networks, optimiser, drawn, settings, layout, step)
         score = None
         if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
             score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
@@ -147,10 +141,13 @@ def train_segmentation(
     networks.to("cpu")
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
+    lost = start.networks.diagnosis is not None and networks.diagnosis is None
+    left = " The diagnosis head was left, for what it reads changed." if lost else ""
     return trained.told(
         f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows on"
         f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
-        f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients."
+        f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
+        encoder_saw=description.after("masks", settings.encoder_rate),
     )
 
 
@@ -170,10 +167,9 @@ class _Reached(NamedTuple):
 
 def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: SegmentationSettings) -> dict[str, object]:
     """What tells a training from another one."""
-    names = hashlib.sha256("\n".join(study.id for study in studies).encode()).hexdigest()
     return {
         "start": start.description.model_dump(mode="json"),
-        "studies": names,
+        "studies": studies_digest(studies),
         "settings": settings.model_dump(mode="json"),
         # Checkpoints from before, whose Dice was the centre windows', are not comparable.
         "validation": "all slices",
@@ -267,8 +263,9 @@ def _step(
     parts: Sequence[NoisedWindows],
     settings: SegmentationSettings,
     layout: torch.memory_format,
+    step: int,
 ) -> float:
-    """One step of the optimiser; the mean loss."""
+    """One step of the optimiser; the mean loss. The weights stay as they were when loss or gradients are no numbers."""
     networks.train()
     optimiser.zero_grad(set_to_none=True)
     device = next(networks.parameters()).device
@@ -281,6 +278,8 @@ def _step(
         loss = segmentation_loss(scores.float(), labels) * (len(noised) / settings.batch)
         loss.backward()
         total += loss.item()
-    torch.nn.utils.clip_grad_norm_([p for p in networks.parameters() if p.requires_grad], 1.0)
+    trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
+    stop_unless_finite(total, trained, step)
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
     optimiser.step()
     return total

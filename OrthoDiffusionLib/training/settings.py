@@ -91,7 +91,7 @@ class FineTuneSettings(BaseModel):
             fine-tuning, 1 trains all alike.
         learning_rate: highest; falls to zero along a cosine.
         batch: windows a step.
-        validation_share: of the patients.
+        validation_share: of the patients, who are not trained on but say when to stop.
         seed: of weights, order, augmentation, noise and split.
     """
 
@@ -157,6 +157,8 @@ class DiagnosisSettings(FineTuneSettings):
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
             patient.
         balanced: findings that are rare weigh more, up to ten times.
+        patience: epochs without a lower loss on `validation_share` of the patients after which training ends, with the
+            weights of the best; 0 for all epochs on all patients.
     """
 
     encoder_rate: float = Field(default=0.0, ge=0, le=1)
@@ -167,6 +169,7 @@ class DiagnosisSettings(FineTuneSettings):
     views: int = Field(default=4, ge=1)
     folds: int = Field(default=5, ge=2)
     balanced: bool = True
+    patience: int = Field(default=0, ge=0)
 
 
 class FusionSettings(BaseModel):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -20,6 +22,38 @@ from OrthoDiffusionLib.training.trained_plane import (
     empty_networks,
     load_plane,
 )
+
+Chosen = TypeVar("Chosen", bound=FineTuneSettings)
+
+
+def features_of_source(source: str, plane: Plane, settings: Chosen) -> Chosen:
+    """Settings with the block and timestep at which the source's own heads take their features, where the settings do
+    not name others: elsewhere those heads would be lost.
+
+    Args:
+        source: as for `starting_point`.
+        plane: to be trained.
+        settings: of the training; what was named in them stays.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID; what opening a bundle raises.
+    """
+    folder = Path(source)
+    place: PlaneDescription | PlaneRecipe | None = None
+    if (folder / DESCRIPTION).exists():
+        place = load_plane(folder).description
+    elif not _is_pretraining(folder):
+        place = open_bundle(find_bundle(source)).manifest.planes.get(plane)
+    if place is None:
+        return settings
+    own = {"block": place.block, "timestep": place.timestep}
+    return settings.model_copy(
+        update={name: value for name, value in own.items() if name not in settings.model_fields_set}
+    )
+
+
+def _is_pretraining(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.glob("checkpoint-*"))
 
 
 def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
@@ -43,7 +77,7 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     folder = Path(source)
     if (folder / DESCRIPTION).exists():
         return _former(load_plane(folder), plane, joint, settings)
-    if not (folder.is_dir() and any(folder.glob("checkpoint-*"))):
+    if not _is_pretraining(folder):
         return _of_bundle(source, plane, joint, settings)
     trained = pretrained_encoder(folder, plane)
     config = trained.encoder.config
@@ -119,6 +153,8 @@ def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings
         moved = (f"Encoder taken over from networks of the {before.joint}.",)
     elif places[0] != places[1]:
         moved = (f"Features moved from {places[0]} to {places[1]}; the heads were left.",)
+    else:
+        moved = ("The heads were left: they are for other structures or findings.",)
     description = before.model_copy(
         update={
             "joint": joint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,6 +20,9 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 
 DESCRIPTION = "plane.json"
 PARTS = ("encoder", "segmentation", "diagnosis")
+
+Labels = Literal["masks", "findings"]
+"""What a training learns from beside images."""
 
 
 class PlaneDescription(BaseModel):
@@ -36,6 +39,8 @@ class PlaneDescription(BaseModel):
         skips: whether the decoder sees the encoder's finer levels.
         pooling: of the diagnosis head.
         reads_structures: whether that head reads the segmented structures too.
+        encoder_saw: what labels the encoder has learnt from since its pre-training, in the folders of this library; of
+            a bundle's encoder the history alone tells.
         history: a sentence for each training, in order; the first one is about the encoder.
     """
 
@@ -51,7 +56,12 @@ class PlaneDescription(BaseModel):
     skips: bool = False
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
+    encoder_saw: tuple[Labels, ...] = ()
     history: tuple[str, ...]
+
+    def after(self, labels: Labels, encoder_rate: float) -> tuple[Labels, ...]:
+        """What the encoder has learnt from after a training on labels, at that share of the learning rate."""
+        return self.encoder_saw if encoder_rate == 0 or labels in self.encoder_saw else (*self.encoder_saw, labels)
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,8 @@ def as_told(error: Exception) -> OrthoDiffusionError:
     """
     if isinstance(error, OrthoDiffusionError):
         return error
-    if _is_out_of_memory(error):
-        return OrthoDiffusionError(
-            ErrorKind.OUT_OF_MEMORY,
-            "There is too little memory for this study.",
-            "Close other programs and run it again.",
-        )
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
-        return OrthoDiffusionError(
-            ErrorKind.DISK_FULL, "The disk is full; no result was written.", "Free some space and run it again."
-        )
+    if (shortage := known_shortage(error)) is not None:
+        return shortage
     log.error("unforeseen error", exc_info=error)
     return OrthoDiffusionError(
         ErrorKind.INTERNAL,
@@ -43,6 +35,21 @@ def as_told(error: Exception) -> OrthoDiffusionError:
         "Look at the log, and report it with the steps that led here.",
         detail=type(error).__name__,
     )
+
+
+def known_shortage(error: Exception) -> OrthoDiffusionError | None:
+    """The error for too little memory or disk; None for any other."""
+    if _is_out_of_memory(error):
+        return OrthoDiffusionError(
+            ErrorKind.OUT_OF_MEMORY,
+            "There is too little memory.",
+            "Close other programs and run it again.",
+        )
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
+        return OrthoDiffusionError(
+            ErrorKind.DISK_FULL, "The disk is full; no result was written.", "Free some space and run it again."
+        )
+    return None
 
 
 def not_understood(error: ValidationError) -> OrthoDiffusionError:

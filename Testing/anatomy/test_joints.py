@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from OrthoDiffusionLib.anatomy import Joint, joint_names, load_joint
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
-from OrthoDiffusionLib.training.diagnosis_training import read_by_findings
+from OrthoDiffusionLib.training.diagnosis_fitting import read_by_findings
 
 
 @pytest.mark.parametrize("change", [{"MM": ("no_such_structure",)}, {"NO_SUCH_FINDING": ("femur",)}])

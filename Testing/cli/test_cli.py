@@ -160,7 +160,7 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "sklearn.py").write_text("raise ModuleNotFoundError(name='sklearn')")
     done = orthodiffusion("evaluate", "--studies", 2, PYTHONPATH=str(tmp_path))
     assert done.returncode == ErrorKind.MISSING_PACKAGE.exit_code
-    assert "pip install 'orthodiffusion[evaluation]'" in done.stderr
+    assert "pip install -e '.[evaluation]'" in done.stderr
 
 
 def test_bundles_are_listed_and_verified() -> None:
@@ -173,6 +173,7 @@ def test_bundles_are_listed_and_verified() -> None:
 
 def test_doctor_lists_the_devices_with_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     card = SimpleNamespace(name="Some card [80 GB]", total_memory=85_520_809_984)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: card)
     monkeypatch.setattr(doctor, "_try_run", lambda: "The sample study ran.")

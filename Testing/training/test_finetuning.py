@@ -16,11 +16,16 @@ from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
+from OrthoDiffusionLib.training.diagnosis_views import SeriesViews
+from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
+from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import prefetched
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings
-from OrthoDiffusionLib.training.starting_points import starting_point
+from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
 from OrthoDiffusionLib.training.trained_plane import (
     PlaneDescription,
     TrainedPlane,
@@ -208,15 +213,74 @@ def test_a_bundle_is_trained_further_with_its_heads_or_hands_on_its_encoder() ->
         assert same(encoder_of(alone), encoder_of(whole))
 
 
+def same_features(feature: torch.Tensor, present: torch.Tensor) -> LearntFrom:
+    """Studies of as many patients that look all alike; feature (views, channels, k, i, j)."""
+    rows = range(len(present))
+    return LearntFrom(rows, [str(row) for row in rows], present, lambda _: [SeriesViews(feature, None)])
+
+
+def test_a_head_stops_early_where_patients_that_it_does_not_see_gain_no_more(start: TrainedPlane) -> None:
+    """Findings of chance can only be learnt by heart; the loss on others soon rises."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(24, 1, 32, 4, 4, 4, generator=generator)
+    present = (torch.rand(24, 8, generator=generator) < 0.5).float()
+    source = same_features(features[0], present)._replace(views=lambda row: [SeriesViews(features[row], None)])
+    settings = DiagnosisSettings(epochs=40, batch=4, learning_rate=2e-2, patience=3)
+    early = fitted(start, source, settings, "cpu")
+    assert 1 <= early.epochs < 37
+    assert fitted(start, source, settings.model_copy(update={"patience": 0}), "cpu").epochs == 40
+
+
+def test_an_encoder_that_learns_too_sees_its_views_anew_each_time(
+    start: TrainedPlane, studies: list[CachedStudy]
+) -> None:
+    settings = DiagnosisSettings(folds=2, epochs=1, views=2, batch=4, encoder_rate=1.0)
+    trained, held_out, _ = train_diagnosis(start, studies, settings, lambda *_: None)
+    assert not same(encoder_of(trained), encoder_of(start))
+    assert trained.description.encoder_saw == ("findings",)
+    assert len(held_out) == 2 * len(studies)
+    again, *_ = train_diagnosis(trained, studies, settings, lambda *_: None)
+    assert "had learnt from findings before" in again.description.history[-1]
+
+
+def test_held_out_figures_are_of_what_is_known() -> None:
+    logits = torch.tensor([[2.0, 1.0], [1.0, 0.0], [0.0, 5.0], [-1.0, 1.0]])
+    present = torch.tensor([[1, 1], [0, 1], [1, float("nan")], [0, 1]])
+    held_out = {f"logits/{row}": logits[row] for row in range(4)} | {f"present/{row}": present[row] for row in range(4)}
+    assert held_out_auroc(held_out, ["ACL", "MM"]) == {"ACL": 0.75}
+
+
+def test_a_training_without_any_annotated_voxel_in_a_window_goes_on() -> None:
+    scores = torch.randn(1, 12, 4, 8, 8, requires_grad=True)
+    loss = segmentation_loss(scores, torch.full((1, 4, 8, 8), -1))
+    loss.backward()
+    assert loss.item() == 0
+    assert scores.grad is not None and not scores.grad.any()
+
+
+def test_gradients_that_are_no_numbers_stop_a_training_before_its_step() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    weight.grad = torch.tensor([1.0, float("inf")])
+    with pytest.raises(OrthoDiffusionError, match="a gradient is not a number any more at step 7"):
+        stop_unless_finite(0.5, [weight], 7)
+
+
+def test_heads_stay_where_nobody_asks_for_another_timestep() -> None:
+    recipe = open_bundle(find_bundle(None)).manifest.planes[Plane.AXIAL]
+    asked = DiagnosisSettings()
+    kept = features_of_source("knee-phantom-demonstration", Plane.AXIAL, asked)
+    assert (kept.block, kept.timestep) == (recipe.block, recipe.timestep)
+    named = features_of_source("knee-phantom-demonstration", Plane.AXIAL, DiagnosisSettings(timestep=70))
+    assert (named.block, named.timestep) == (recipe.block, 70)
+
+
 def test_probabilities_follow_the_frequencies_although_rare_findings_weigh_more(start: TrainedPlane) -> None:
     """One finding in eight studies, which nothing in the images tells: the head can only learn how often it is."""
-    from OrthoDiffusionLib.training.diagnosis_training import SeriesViews, _fitted
-
     feature = torch.randn(1, 1, 32, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     present = torch.zeros(64, 8)
     present[::8, 0] = 1
     settings = DiagnosisSettings(epochs=60, batch=16, learning_rate=5e-3)
-    networks = _fitted(start, [[SeriesViews(feature[0], None)]] * 64, present, settings, "cpu")
+    networks = fitted(start, same_features(feature[0], present), settings, "cpu").networks
     assert networks.diagnosis is not None
     probability = torch.sigmoid(networks.diagnosis(feature[0]))[0, 0].item()
     assert probability == pytest.approx(1 / 8, abs=0.04)

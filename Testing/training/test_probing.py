@@ -57,8 +57,10 @@ def test_features_are_the_blocks_own(tmp_path: Path) -> None:
         ("input_0", 10): (2, 32), ("mid_2", 10): (2, 64), ("input_0", 900): (2, 32), ("mid_2", 900): (2, 64),
     }  # fmt: skip
     assert not np.allclose(features["mid_2", 10], features["mid_2", 900])
-    with pytest.raises(ValueError, match="unknown block 'mid_9'"):
+    with pytest.raises(OrthoDiffusionError, match="no block mid_9"):
         pooled_features(encoder, studies, Plane.AXIAL, ("mid_9",), (10,))
+    with pytest.raises(OrthoDiffusionError, match="No study has a coronal series"):
+        pooled_features(encoder, [], Plane.CORONAL, ("mid_2",), (10,))
 
 
 def test_the_command_leaves_a_table_and_a_curve(tmp_path: Path) -> None:

@@ -1,0 +1,171 @@
+"""One diagnosis head, fitted to some of the studies."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from OrthoDiffusionLib.anatomy import Joint, load_joint
+from OrthoDiffusionLib.datasets.splits import split
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
+from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
+from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
+from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.finding_loss import FindingLoss
+from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
+
+READING_RATE = 20.0
+"""Learning rate of the reading of structures, over that of pooling and head: it is a regression on a dozen standardised
+numbers for each finding, and starts from zero."""
+
+
+class LearntFrom(NamedTuple):
+    """Studies that a head is fitted to.
+
+    Attributes:
+        rows: their numbers.
+        patients: of all studies, by number.
+        present: findings of all studies, (studies, findings): 0, 1 or NaN for unknown.
+        views: of any study.
+    """
+
+    rows: Sequence[int]
+    patients: Sequence[str]
+    present: torch.Tensor
+    views: StudyViews
+
+
+class FittedHead(NamedTuple):
+    """Networks in evaluation mode, on the device they were fitted on, and for how many epochs."""
+
+    networks: PlaneNetworks
+    epochs: int
+
+
+def fitted(
+    start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
+) -> FittedHead:
+    """Fit a new head, and the encoder with it where the settings say so.
+
+    With `settings.patience`, a share of the patients is held out, and the networks of the epoch with the lowest loss on
+    them are kept.
+
+    Raises:
+        OrthoDiffusionError: TRAINING_DIVERGED.
+    """
+    rows, waiting = _parts(source, settings)
+    networks = _new_networks(start, settings)
+    head = networks.diagnosis
+    assert head is not None
+    if head.reading is not None:
+        told = [series.statistics for row in rows for series in source.views(row) if series.statistics is not None]
+        head.reading.prepare(torch.stack(told), read_by_findings(load_joint(start.description.joint)))
+    networks.to(device)
+    groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
+    if head.reading is not None:
+        groups.append({"params": list(head.reading.parameters()), "share": READING_RATE})
+    if settings.encoder_rate > 0:
+        groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
+    optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
+    generator = np.random.Generator(np.random.PCG64([settings.seed, 1]))
+    findings = FindingLoss(source.present[rows].to(device), balanced=settings.balanced)
+    waited_for = FindingLoss(source.present[waiting], balanced=settings.balanced) if waiting else None
+    steps = settings.epochs * math.ceil(len(rows) / settings.batch)
+    step, lowest, best, best_epoch = 0, math.inf, None, 0
+    epoch = 0
+    while epoch < settings.epochs and epoch - best_epoch < (settings.patience or settings.epochs):
+        networks.train()
+        order = generator.permutation(len(rows))
+        for first in range(0, len(order), settings.batch):
+            chosen = order[first : first + settings.batch]
+            drawn = []
+            for index in chosen:
+                series = source.views(rows[index])
+                drawn.append(series[int(generator.integers(len(series)))].drawn(generator))
+            for group in optimiser.param_groups:
+                rate = 0.5 * (1 + math.cos(math.pi * step / steps))
+                group["lr"] = group["share"] * settings.learning_rate * rate
+            loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen).to(device))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            stop_unless_finite(loss.item(), networks.parameters(), step)
+            optimiser.step()
+            step += 1
+        epoch += 1
+        if waited_for is not None:
+            networks.eval()
+            logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
+            now = float(waited_for.of(logits, torch.arange(len(waiting))))
+            if now < lowest:
+                lowest, best, best_epoch = now, copy.deepcopy(networks.state_dict()), epoch
+    if best is not None:
+        networks.load_state_dict(best)
+    with torch.no_grad():
+        head.head.net.bias.sub_(findings.shift)
+    return FittedHead(networks.eval(), best_epoch if best is not None else epoch)
+
+
+def study_answer(
+    networks: PlaneNetworks, study: Sequence[SeriesViews], settings: DiagnosisSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (findings,) and pooled features (channels,) of a study: the mean over its series' centre windows."""
+    with torch.inference_mode():
+        rows = [_answer(networks, [series._replace(views=series.views[0])], settings) for series in study]
+        logits, pooled = (torch.cat(values).mean(dim=0).cpu() for values in zip(*rows, strict=True))
+        return logits.clone(), pooled.clone()
+
+
+def read_by_findings(joint: Joint) -> torch.Tensor:
+    """Which statistics each finding reads: those of the structures it shows in, (findings, statistics), 0 or 1."""
+    rows = [
+        [float(structure.key in joint.shows_in.get(finding.key, ())) for structure in joint.structures]
+        for finding in joint.findings
+    ]
+    return torch.tensor(rows).repeat_interleave(len(STATISTICS), dim=1)
+
+
+def _parts(source: LearntFrom, settings: DiagnosisSettings) -> tuple[list[int], list[int]]:
+    """Studies to learn from, and those of other patients whose loss says when to stop; none where nothing is stopped
+    early, or there is but one patient."""
+    rows = list(source.rows)
+    patients = [source.patients[row] for row in rows]
+    count = len(set(patients))
+    if not settings.patience or count < 2:
+        return rows, []
+    share = max(settings.validation_share, 1 / count)
+    parts = split(patients, {"validation": share, "train": 1 - share}, settings.seed)
+    return [rows[index] for index in parts["train"]], [rows[index] for index in parts["validation"]]
+
+
+def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetworks:
+    torch.manual_seed(settings.seed)
+    keeps_decoder = start.networks.segmentation is not None and settings.encoder_rate == 0
+    networks = empty_networks(start.description, segmentation=keeps_decoder, diagnosis=True)
+    networks.encoder.load_state_dict(start.networks.encoder.state_dict())
+    if networks.segmentation is not None and start.networks.segmentation is not None:
+        networks.segmentation.load_state_dict(start.networks.segmentation.state_dict())
+    networks.requires_grad_(False)
+    networks.encoder.requires_grad_(settings.encoder_rate > 0)
+    assert networks.diagnosis is not None
+    networks.diagnosis.requires_grad_(True)
+    return networks
+
+
+def _answer(
+    networks: PlaneNetworks, series: Sequence[SeriesViews], settings: DiagnosisSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (batch, findings) and pooled features (batch, channels) of one view, or its feature map when frozen, of
+    each series."""
+    assert networks.diagnosis is not None
+    device = next(networks.parameters()).device
+    view = torch.stack([one.views for one in series]).to(device)
+    told = [one.statistics for one in series if one.statistics is not None]
+    if settings.encoder_rate > 0:
+        view = networks.features(view, torch.full((len(view),), settings.timestep, device=view.device))
+    return networks.diagnosis.logits_and_pooled(view, torch.stack(told).to(device) if told else None)
