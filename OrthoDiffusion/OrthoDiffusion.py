@@ -10,6 +10,7 @@ from typing import Any
 
 import slicer
 import vtk
+from OrthoDiffusionSlicer.bundle_offer import EVERYTHING, Offer
 from OrthoDiffusionSlicer.clinical_section import ClinicalSection
 from OrthoDiffusionSlicer.clinical_words import filled_in, title
 from OrthoDiffusionSlicer.dicom_person import come_from_dicom, read_person
@@ -128,6 +129,9 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name, bundle in self._bundles.items():
             self.ui.bundleComboBox.addItem(bundle.title, name)
         self.ui.bundleComboBox.connect("currentIndexChanged(int)", self._onBundleChosen)
+        for name, text in (("auto", _("Automatic")), ("cpu", _("CPU"))):
+            self.ui.deviceComboBox.addItem(text, name)
+        self.ui.deviceComboBox.connect("currentIndexChanged(int)", self._onDeviceChosen)
         self.ui.sampleButton.connect("clicked(bool)", lambda _checked: self._openSampleStudy())
         self.ui.segmentButton.connect("clicked(bool)", lambda _checked: self._run(segment=True))
         self.ui.diagnoseButton.connect("clicked(bool)", lambda _checked: self._run(segment=False))
@@ -196,22 +200,43 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.bundleComboBox.findData(parameters.bundle) if parameters.bundle else 0
         )
         self.ui.bundleComboBox.toolTip = "\n".join(bundle.title for bundle in self._bundles.values())
+        self.ui.deviceComboBox.currentIndex = self.ui.deviceComboBox.findData(parameters.device)
         volumes = chosen_volumes(parameters)
-        # The first one stands for none.
-        model = parameters.bundle or next(iter(self._bundles), "")
+        model = self._model()
         self._clinical.showModel(model, self._bundles[model].clinical if model in self._bundles else None)
         self._clinical.setEnabled(not self._busy)
         self._clinical.offerDicom(come_from_dicom(volumes.values()))
         missing = missing_for_run(volumes, parameters.bundle, self._bundles, self._busy) + self._clinical.problems()
-        actions = {
-            self.ui.segmentButton: _("Segment all slices, and give the probabilities of the findings."),
-            self.ui.diagnoseButton: _("Give the probabilities of the findings, without a segmentation."),
-        }
-        for button, action in actions.items():
-            button.enabled = not missing
-            button.toolTip = "\n".join(missing) if missing else action
+        offer = self._offer()
+        lacks = [] if offer.segmented else [_("Choose another model; this one does not segment.")]
+        action = (
+            _("Segment all slices, and give the probabilities of the findings.")
+            if offer.diagnosed & volumes.keys()
+            else _("Segment all slices; the model gives no findings for the chosen series.")
+        )
+        self._offerAction(self.ui.segmentButton, action, missing + lacks)
+        lacks = [] if offer.diagnosed else [_("Choose another model; this one gives no findings.")]
+        action = _("Give the probabilities of the findings, without a segmentation.")
+        self._offerAction(self.ui.diagnoseButton, action, missing + lacks)
         self.ui.sampleButton.enabled = not self._busy
         self.ui.cancelButton.enabled = self._busy
+
+    @staticmethod
+    def _offerAction(button: Any, action: str, missing: list[str]) -> None:
+        button.enabled = not missing
+        button.toolTip = "\n".join(missing) if missing else action
+
+    def _model(self) -> str:
+        """What the worker calls the chosen bundle; the first one stands for none."""
+        return self._parameterNode.bundle or next(iter(self._bundles), "")
+
+    def _offer(self) -> Offer:
+        model = self._model()
+        return self._bundles[model].offer if model in self._bundles else EVERYTHING
+
+    def _onDeviceChosen(self, index: int) -> None:
+        if self._parameterNode is not None and index >= 0:
+            self._parameterNode.device = self.ui.deviceComboBox.itemData(index)
 
     def _onBundleChosen(self, index: int) -> None:
         if self._parameterNode is not None and index >= 0:
@@ -243,6 +268,9 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _run(self, segment: bool) -> None:
         volumes, bundle = chosen_volumes(self._parameterNode), self._parameterNode.bundle
+        device = self._parameterNode.device
+        # Findings beside a segmentation only where the model is sure to give some: else the worker refuses the run.
+        diagnose = not segment or bool(self._offer().diagnosed & volumes.keys())
         clinical = self._clinical.values()
         # At once: events are handled during an installation, and a second click must not start another.
         self._busy = True
@@ -261,10 +289,11 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             volumes,
             bundle,
             segment=segment,
-            diagnose=True,
+            diagnose=diagnose,
             onDone=self._onDone,
             onError=self._onError,
             clinical=clinical,
+            device=device,
         )
 
     def _install(self) -> bool:

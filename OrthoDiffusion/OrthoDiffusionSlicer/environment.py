@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from OrthoDiffusionSlicer.bundle_offer import EVERYTHING, Offer, bundle_offer
 from OrthoDiffusionSlicer.clinical_data import ClinicalPart, clinical_part
 
 LIBRARY = "OrthoDiffusionLib"
@@ -37,10 +38,12 @@ class InstalledBundle:
     Attributes:
         title: for people.
         clinical: what it reads of clinical data; None where it reads none.
+        offer: what it can be asked for.
     """
 
     title: str
     clinical: ClinicalPart | None = None
+    offer: Offer = EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Installation:
                 try:
                     content = json.loads(manifest.read_bytes())
                     name = str(content["name"])
-                    bundle = InstalledBundle(str(content["title"]), clinical_part(content))
+                    bundle = InstalledBundle(str(content["title"]), clinical_part(content), bundle_offer(content))
                 except (OSError, ValueError, KeyError, TypeError):
                     name = manifest.parents[1].name
                     bundle = InstalledBundle(name)

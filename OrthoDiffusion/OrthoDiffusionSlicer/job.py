@@ -10,6 +10,7 @@ from typing import Any
 
 import slicer
 
+from OrthoDiffusionSlicer.patients import check_one_patient
 from OrthoDiffusionSlicer.scene import check_volume
 
 
@@ -32,8 +33,10 @@ class Job:
             parent: folder that the job's folder is made in; the system's for temporary files if left out.
 
         Raises:
-            ValueError, OSError: with a sentence for the person, when a volume cannot be used; nothing is left then.
+            ValueError, OSError: with a sentence for the person, when a volume cannot be used, or when they are of
+                different patients; nothing is left then.
         """
+        check_one_patient(volumes.values())
         self.volumes = dict(volumes)
         self.wanted = True
         self.folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-job-", dir=parent))

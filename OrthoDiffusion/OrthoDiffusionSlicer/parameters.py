@@ -9,6 +9,8 @@ from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import parameterNodeWrapper
 
+from OrthoDiffusionSlicer.patients import check_one_patient
+
 PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -18,12 +20,14 @@ class OrthoDiffusionParameterNode:
 
     sagittalVolume, coronalVolume, axialVolume - The series of each plane; at least one.
     bundle - What the worker calls the bundle; empty for the first one.
+    device - What computes, as the worker calls it: the best there is, or the CPU.
     """
 
     sagittalVolume: vtkMRMLScalarVolumeNode
     coronalVolume: vtkMRMLScalarVolumeNode
     axialVolume: vtkMRMLScalarVolumeNode
     bundle: str = ""
+    device: str = "auto"
 
 
 def chosen_volumes(parameters: Any) -> dict[str, Any]:
@@ -49,6 +53,10 @@ def missing_for_run(volumes: dict[str, Any], bundle: str, bundles: Collection[st
     for node in volumes.values():
         if node.GetParentTransformNode() is not None:
             missing.append(_("Harden the transform of “{name}” (Data module).").format(name=node.GetName()))
+    try:
+        check_one_patient(volumes.values())
+    except ValueError as error:
+        missing.append(str(error))
     if not bundles:
         missing.append(_("Install a model."))
     elif bundle and bundle not in bundles:

@@ -38,6 +38,7 @@ class StudyRunner:
         onDone: OnDone,
         onError: OnError,
         clinical: Mapping[str, float] | None = None,
+        device: str = "auto",
     ) -> None:
         """Start a run; one of the two functions is called when it has ended, or at once if it cannot begin.
 
@@ -50,6 +51,7 @@ class StudyRunner:
             onError: gets a sentence for the person.
             clinical: what is known of the person besides the images, by the worker's names; it goes to the worker
                 through its standard input, and is kept nowhere.
+            device: what computes, by the worker's name.
         """
         if self.job is not None:
             onError(WorkerError("worker-busy", "Another study is being run.", "Wait until it is done, or cancel it."))
@@ -70,6 +72,7 @@ class StudyRunner:
             "segment": segment,
             "diagnose": diagnose,
             "clinical": dict(clinical) if clinical else None,
+            "device": device,
         }
         self.worker.request(
             "run", params, lambda _answer: self._finish(onDone, onError), lambda error: self._fail(error, onError)

@@ -28,17 +28,22 @@ class Device(NamedTuple):
 
 def available_devices() -> tuple[str, ...]:
     """Names of the devices that a run can ask for; `cpu` is always the last of them."""
-    return (*(f"cuda:{index}" for index in range(torch.cuda.device_count())), "cpu")
+    return (*(f"cuda:{index}" for index in range(_cards())), "cpu")
 
 
 def described_devices() -> tuple[Device, ...]:
     """The devices of `available_devices()`, in its order."""
     cards = []
-    for index in range(torch.cuda.device_count()):
+    for index in range(_cards()):
         properties = torch.cuda.get_device_properties(index)
         cards.append(Device(f"cuda:{index}", properties.name, round(properties.total_memory / GIB, 1)))
     processor = f"{platform.machine()}, {os.cpu_count() or 1} processors"
     return (*cards, Device("cpu", processor, machine_memory_gib()))
+
+
+def _cards() -> int:
+    """How many CUDA devices can be used; cards whose driver is missing or too old are counted by torch, too."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def choose_device(name: str) -> torch.device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.clinical_reading import clinical_reading
+from OrthoDiffusionLib.inference.device_failures import device_failures
 from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.grids import ScoreVolume, averaged, label_grid
@@ -30,12 +31,14 @@ from OrthoDiffusionLib.inference.result_folder import (
     FINDINGS_FILE,
     FUSED_LABELS_FILE,
     SEGMENTATION_FILE,
+    check_output,
     confidence_file,
     labels_file,
     result_folder,
     write_findings_table,
     write_result,
 )
+from OrthoDiffusionLib.inference.scope import Scope, scope_of
 from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
 from OrthoDiffusionLib.inference.views import Views, each_alone, views_of_planes
 from OrthoDiffusionLib.inference.watch import Watch
@@ -82,14 +85,17 @@ class Engine:
         """Load a bundle, or keep it where its manifest has not changed since it was loaded.
 
         Raises:
-            OrthoDiffusionError: what `find_bundle`, `open_bundle` and `choose_device` raise.
+            OrthoDiffusionError: what `find_bundle`, `open_bundle`, `choose_device`, `load_model` and `device_failures`
+                raise.
         """
         opened = open_bundle(find_bundle(bundle))
         wanted = choose_device(device)
         kept = self._model
         if kept is None or kept.bundle.manifest_sha256 != opened.manifest_sha256 or kept.device != wanted:
-            self._model = None
-            self._model = load_model(opened, wanted)
+            # Before the others are read: no machine needs room for both.
+            self._model = kept = None
+            with device_failures():
+                self._model = load_model(opened, wanted)
         assert self._model is not None
         return self._model
 
@@ -112,6 +118,7 @@ class Engine:
                 "Neither segmentation nor diagnosis was asked for.",
                 "Leave out one of the two options.",
             )
+        check_output(request.output)
         clock = _Clock()
         watch.progress("read", 0.0, "Reading the study")
         study = assemble_study(request)
@@ -119,22 +126,16 @@ class Engine:
         watch.progress("load", 0.05, "Checking and loading the bundle")
         model = self.load(request.bundle, request.device)
         clock.lap("load")
+        scope = scope_of(model.bundle.manifest, study, request)
+        study = replace(study, warnings=(*study.warnings, *scope.warnings))
         watch.check()
-        try:
-            with torch.inference_mode(), model.watched(watch.check):
-                scores = _segment(model, study, request, watch)
-                clock.lap("segment")
-                masks = _together(model, study, scores, request, watch)
-                clock.lap("compare")
-                findings = _diagnose(model, study, scores, request, watch)
-                clock.lap("diagnose")
-        except torch.OutOfMemoryError as error:
-            raise OrthoDiffusionError(
-                ErrorKind.OUT_OF_MEMORY,
-                "The device has too little memory for this bundle.",
-                "Close other programs that use it, or run on the CPU.",
-                detail=str(error),
-            ) from error
+        with device_failures(), torch.inference_mode(), model.watched(watch.check):
+            scores = _segment(model, study, scope, request, watch)
+            clock.lap("segment")
+            masks = _together(model, study, scores, scope, request, watch)
+            clock.lap("compare")
+            findings = _diagnose(model, study, scores, scope, request, watch)
+            clock.lap("diagnose")
         watch.progress("write", 0.7, "Placing the labels on the volumes' own grids")
         with result_folder(request.output) as folder:
             self._write(folder, model, study, masks, findings, request, watch, clock)
@@ -168,7 +169,7 @@ class Engine:
         fused_name = segmentation_name = None
         if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
-            affine, shape = fused_grid([study.series[plane].volume for plane in together])
+            affine, shape = fused_grid({plane: study.series[plane].volume for plane in together})
             fused, _ = label_grid([masks.combined[plane] for plane in together], affine, shape, watch.check)
             fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
             write_labels(folder / fused_name, fused, affine)
@@ -245,17 +246,12 @@ class _Clock:
         self._last = now
 
 
-def _segment(model: LoadedModel, study: Study, request: StudyRequest, watch: Watch) -> dict[Plane, ScoreVolume]:
-    planes = [plane for plane in study.series if request.segment and model.bundle.manifest.segments(plane)]
-    if request.segment and not planes:
-        raise OrthoDiffusionError(
-            ErrorKind.NOTHING_TO_DO,
-            "This bundle cannot segment any of the planes given.",
-            "Choose a bundle with a segmentation decoder, or leave segmentation out.",
-        )
+def _segment(
+    model: LoadedModel, study: Study, scope: Scope, request: StudyRequest, watch: Watch
+) -> dict[Plane, ScoreVolume]:
     scores = {}
-    for index, plane in enumerate(planes):
-        base, share = 0.1 + 0.5 * index / len(planes), 0.5 / len(planes)
+    for index, plane in enumerate(scope.segmented):
+        base, share = 0.1 + 0.5 * index / len(scope.segmented), 0.5 / len(scope.segmented)
 
         def tell(fraction: float, plane: Plane = plane, base: float = base, share: float = share) -> None:
             watch.progress("segment", base + share * fraction, f"Segmenting the {plane.value} plane")
@@ -274,11 +270,19 @@ def _own_scores(
 
 
 def _together(
-    model: LoadedModel, study: Study, scores: Mapping[Plane, ScoreVolume], request: StudyRequest, watch: Watch
+    model: LoadedModel,
+    study: Study,
+    scores: Mapping[Plane, ScoreVolume],
+    scope: Scope,
+    request: StudyRequest,
+    watch: Watch,
 ) -> _Masks:
     """The planes' answers averaged where they show the joint in the same place, bones in one piece."""
     watch.progress("compare", 0.6, "Comparing the planes")
     views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
+    if views.apart and len(scope.diagnosed) > 1:
+        named = ", ".join(plane.value for plane in scope.diagnosed)
+        views = views._replace(warnings=(*views.warnings, f"The findings still come from all planes: {named}."))
     combined = {}
     for plane, seen in views.of.items():
         combined[plane] = averaged([scores[view] for view in seen], scores[plane], watch.check)
@@ -302,18 +306,17 @@ def _in_one_piece(model: LoadedModel) -> list[int]:
 
 
 def _diagnose(
-    model: LoadedModel, study: Study, scores: Mapping[Plane, ScoreVolume], request: StudyRequest, watch: Watch
+    model: LoadedModel,
+    study: Study,
+    scores: Mapping[Plane, ScoreVolume],
+    scope: Scope,
+    request: StudyRequest,
+    watch: Watch,
 ) -> _Findings:
     """Findings of the planes that can be assessed; heads that read structures get masks, made for them if need be."""
-    planes = [plane for plane in study.series if request.diagnose and model.bundle.manifest.diagnoses(plane)]
-    if not request.diagnose:
-        return _Findings()
+    planes = scope.diagnosed
     if not planes:
-        raise OrthoDiffusionError(
-            ErrorKind.NOTHING_TO_DO,
-            "This bundle cannot diagnose from any of the planes given.",
-            "Choose a bundle with a diagnosis head, or leave diagnosis out.",
-        )
+        return _Findings()
     answers = {}
     for index, plane in enumerate(planes):
         base, share, message = (

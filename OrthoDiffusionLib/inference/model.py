@@ -14,6 +14,7 @@ from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.fusing import ClinicalFusion, PlaneFusion
 from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead
 from OrthoDiffusionLib.networks.config import UNetConfig
@@ -74,12 +75,13 @@ class LoadedModel:
 
 
 def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
-    """Read a bundle's weights into networks on a device.
+    """Read a bundle's weights into networks on a device, which from then on computes as `compute_exactly` says.
 
     Raises:
         OrthoDiffusionError: BUNDLE_INVALID, when the tensors do not fit the networks that the manifest describes, or
             hold something that is not a number; what `read_weights` raises.
     """
+    compute_exactly(device)
     manifest = bundle.manifest
     config = UNetConfig(manifest.network.base_channels, manifest.network.channel_multipliers)
     planes = {}

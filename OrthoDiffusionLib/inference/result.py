@@ -17,10 +17,10 @@ class _Part(BaseModel):
 
 
 class SeriesRecord(_Part):
-    """A series that took part.
+    """A series that was given.
 
     Attributes:
-        plane: the plane it was assessed in.
+        plane: the plane it was given for, or found to lie in.
         name: the file's name, or the modality and number of a DICOM series; never a patient's name.
         series_uid: DICOM SeriesInstanceUID, where there is one.
         study_uid: DICOM StudyInstanceUID, where there is one.
@@ -102,8 +102,9 @@ class Result(_Part):
     Attributes:
         schema_version: 1.
         joint: the joint's name.
-        not_assessed: planes without a volume, said and never guessed.
-        series: one record for each plane assessed, in pose order.
+        not_assessed: planes without a volume, said and never guessed. Planes that have one and that the bundle cannot
+            read are named in the warnings.
+        series: one record for each plane with a volume, in pose order.
         labels_fused: file of the one 3D label map made of all planes that fit together, or None.
         fused_from: the planes that it is made of.
         segmentation: file of the `.seg.nrrd`, or None.

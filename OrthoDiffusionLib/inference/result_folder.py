@@ -23,6 +23,23 @@ FINDINGS_FILE = "findings.tsv"
 _FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
+def check_output(output: Path) -> None:
+    """Make sure, before anything is computed, that `result_folder` can make or fill this folder; nothing stays of it.
+
+    Raises:
+        OrthoDiffusionError: OUTPUT_NOT_WRITABLE or DISK_FULL.
+    """
+    try:
+        if os.path.lexists(output) and not output.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file has the name of the output folder")
+        there = next((folder for folder in output.parents if folder.exists()), output.parent)
+        for folder in (there, output) if output.exists() else (there,):
+            with tempfile.TemporaryDirectory(prefix=f".orthodiffusion-{os.getpid()}-", dir=folder):
+                pass
+    except OSError as error:
+        raise _output_error(error) from error
+
+
 @contextmanager
 def result_folder(output: Path) -> Iterator[Path]:
     """A private folder (mode 0700) that becomes `output` when the block ends well, and vanishes when it does not.

@@ -9,7 +9,7 @@ from pathlib import Path
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.request import StudyRequest
-from OrthoDiffusionLib.volumes.checks import check_study, check_volume
+from OrthoDiffusionLib.volumes.checks import check_affine, check_study, check_volume
 from OrthoDiffusionLib.volumes.orientation import is_nearly_isotropic, plane_of, slice_axis
 from OrthoDiffusionLib.volumes.reading import read_series, survey_series
 from OrthoDiffusionLib.volumes.resampling import reformat
@@ -59,22 +59,33 @@ def assemble_study(request: StudyRequest) -> Study:
             ErrorKind.EMPTY_STUDY, "No volume was given.", "Give at least one series: a file, a DICOM folder or a zip."
         )
     warnings: list[str] = []
-    volumes = {plane: _named_series(plane, path) for plane, path in request.series.items()}
+    volumes = {plane: _named_series(plane, path, warnings) for plane, path in request.series.items()}
     _sort_into_planes(request.paths, volumes, warnings)
     check_study(volumes)
     series = {plane: StudySeries(volumes[plane], volumes[plane]) for plane in Plane if plane in volumes}
     return Study(_with_reformatted_planes(series, warnings), tuple(warnings))
 
 
-def _named_series(plane: Plane, path: Path) -> Volume:
+def _named_series(plane: Plane, path: Path, warnings: list[str]) -> Volume:
     candidates = read_series(path)
     if len(candidates) == 1:
         check_volume(candidates[0])
         return candidates[0]
-    matching = []
+    matching: list[Volume] = []
+    astray: list[tuple[str, OrthoDiffusionError]] = []
     for candidate in candidates:
-        if min(candidate.shape) > 1 and _plane_or_none(candidate) is plane:
+        if min(candidate.shape) == 1:
+            continue
+        try:
+            # First, for an affine that is no place in space lies in no plane.
+            check_affine(candidate.affine)
+        except OrthoDiffusionError as refusal:
+            astray.append((candidate.source.name, refusal))
+            continue
+        if _plane_or_none(candidate) is plane:
             matching.append(candidate)
+    if astray and not matching:
+        raise astray[0][1]
     if len(matching) != 1:
         raise OrthoDiffusionError(
             ErrorKind.USAGE if matching else ErrorKind.WRONG_PLANE,
@@ -83,6 +94,7 @@ def _named_series(plane: Plane, path: Path) -> Volume:
             "Name the folder or file of one series.",
         )
     check_volume(matching[0])
+    warnings += _left_out(astray)
     return matching[0]
 
 
@@ -129,8 +141,12 @@ def _usable(paths: tuple[Path, ...], others_named: bool, warnings: list[str]) ->
                 refusals.append((volume.source.name, refusal))
     if refusals and not usable and not others_named:
         raise refusals[0][1]
-    warnings += [f"“{name}” was left out: {refusal.sentence}" for name, refusal in refusals]
+    warnings += _left_out(refusals)
     return usable
+
+
+def _left_out(refusals: list[tuple[str, OrthoDiffusionError]]) -> list[str]:
+    return [f"“{name}” was left out: {refusal.sentence}" for name, refusal in refusals]
 
 
 def _slices(volume: Volume) -> int:
@@ -163,6 +179,6 @@ def _with_reformatted_planes(series: dict[Plane, StudySeries], warnings: list[st
     for plane in Plane:
         if plane not in series:
             volume = series[source].volume
-            complete[plane] = StudySeries(volume, reformat(volume, plane), reformatted_from=source)
+            complete[plane] = StudySeries(volume, reformat(volume, plane, taken_for=source), reformatted_from=source)
             warnings.append(f"The {plane.value} plane was reformatted from the {source.value} 3D series.")
     return {plane: complete[plane] for plane in Plane if plane in complete}

@@ -37,6 +37,11 @@ class Views(NamedTuple):
     together: tuple[Plane, ...]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def apart(self) -> bool:
+        """Whether some planes show the joint in another place than others."""
+        return len(self.together) < len(self.of)
+
 
 def views_of_planes(scores: Mapping[Plane, ScoreVolume], study: Study, check: Callable[[], None]) -> Views:
     """Compare the planes, two at a time; those cut out of one volume need no comparison.
@@ -57,7 +62,7 @@ def views_of_planes(scores: Mapping[Plane, ScoreVolume], study: Study, check: Ca
         if distance > FARTHEST_MM:
             warnings.append(
                 f"The {first.value} and {second.value} planes show the joint {distance:.0f} mm apart or more, as when a"
-                " person moved: they are not combined."
+                " person moved: their label maps are not combined."
             )
     groups = [
         group

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from OrthoDiffusionLib.volumes.dicom_privacy import private_pydicom
 from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume, truncated, unreadable
@@ -28,6 +28,12 @@ _ELEMENTS = [
     "TemporalPositionIdentifier", "AcquisitionNumber", "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
+PYDICOM_FAILURES = (
+    InvalidDicomError, BytesLengthException, OSError, ValueError, TypeError, LookupError, AttributeError,
+    ArithmeticError, NotImplementedError,
+)  # fmt: skip
+"""What pydicom raises for files that are none, and for elements that cannot be what they should be."""
+
 _NOT_ACQUIRED = ("SEG", "RTDOSE", "RTSTRUCT", "PR", "SR", "KO", "DOC")
 _MAGIC_OFFSET = 128
 
@@ -94,10 +100,15 @@ def read_slice_headers(path: Path) -> list[SliceHeader]:
     try:
         with private_pydicom():
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_ELEMENTS))
+            # Here too, for pydicom converts an element when it is asked for, and only then finds that it cannot be.
+            return _slices(path, dataset)
     except EOFError as error:
         raise truncated(detail=type(error).__name__) from error
-    except (InvalidDicomError, OSError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+    except PYDICOM_FAILURES as error:
         raise unreadable("DICOM", detail=type(error).__name__) from error
+
+
+def _slices(path: Path, dataset: Any) -> list[SliceHeader]:
     if str(dataset.get("Modality", "")) in _NOT_ACQUIRED:
         return []
     if "Rows" not in dataset or "Columns" not in dataset:

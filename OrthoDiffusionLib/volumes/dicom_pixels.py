@@ -19,7 +19,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.volumes.dicom_headers import SliceHeader
+from OrthoDiffusionLib.volumes.dicom_headers import PYDICOM_FAILURES, SliceHeader
 from OrthoDiffusionLib.volumes.dicom_privacy import private_pydicom
 from OrthoDiffusionLib.volumes.refusals import truncated, unreadable
 
@@ -80,7 +80,7 @@ def _stored_frames(path: Path) -> npt.NDArray[Any]:
             pixels = dataset.pixel_array
     except (EOFError, ValueError) as error:
         raise truncated(detail=type(error).__name__) from error
-    except (OSError, AttributeError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
+    except (*PYDICOM_FAILURES, RuntimeError) as error:
         raise unreadable("DICOM", detail=type(error).__name__) from error
     return np.asarray(pixels if pixels.ndim == 3 else pixels[None])
 

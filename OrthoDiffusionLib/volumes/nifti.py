@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ _HEADERS = ((348, nibabel.Nifti1Header), (540, nibabel.Nifti2Header))
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read a NIfTI-1 or NIfTI-2 file (.nii, .nii.gz).
+    """Read a NIfTI-1 or NIfTI-2 file (.nii, .nii.gz); packed or not is seen from its content.
 
     The affine is the sform where its code is set, else the qform, as nibabel and dcm2niix have it; a file with neither
     holds no orientation and is refused. Scaled intensities become float32, others keep their type.
@@ -39,13 +40,16 @@ def read_nifti(path: Path) -> Volume:
     _check_shape(header)
     _check_geometry(header)
     _check_length(path, header)
+    # Not `nibabel.load`, which goes by the file's name, and quotes its path where content and name disagree.
+    kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     try:
-        image: Any = nibabel.load(path)
-        affine = np.asarray(image.affine, np.float64)
-        array = np.asanyarray(image.dataobj)
+        with _opened(path) as file:
+            image: Any = kind.from_stream(file)
+            affine = np.asarray(image.affine, np.float64)
+            array = np.asanyarray(image.dataobj)
     except (EOFError, zlib.error, OSError, ValueError) as error:
         raise truncated(detail=type(error).__name__) from error
-    except nibabel.spatialimages.HeaderDataError as error:
+    except (nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError) as error:
         raise unreadable("NIfTI", detail=type(error).__name__) from error
     array = array.reshape(array.shape[:3])
     if array.dtype == np.float64:
@@ -59,11 +63,16 @@ def read_nifti(path: Path) -> Volume:
     return Volume(array, affine, SeriesSource(name=path.name))
 
 
+def _opened(path: Path) -> BufferedIOBase:
+    """The file's content, unpacked where it is packed, whatever the file's name says."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == _GZIP
+    return gzip.open(path, "rb") if zipped else open(path, "rb")
+
+
 def _raw_header(path: Path) -> Any:
     try:
-        with open(path, "rb") as file:
-            zipped = file.read(2) == _GZIP
-        with gzip.open(path, "rb") if zipped else open(path, "rb") as file:
+        with _opened(path) as file:
             start = file.read(540)
     except (EOFError, zlib.error) as error:
         raise truncated(detail=type(error).__name__) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ MAX_FUSED_VOXELS = 16_000_000
 """Most voxels of such a grid; a larger field of view gets larger voxels. As int16 labels this is 32 MB."""
 
 
-def reformat(volume: Volume, plane: Plane, slice_mm: float = REFORMAT_SLICE_MM) -> Volume:
+def reformat(
+    volume: Volume, plane: Plane, slice_mm: float = REFORMAT_SLICE_MM, *, taken_for: Plane | None = None
+) -> Volume:
     """Cut slices of another plane out of a 3D volume, along the volume's own axes: nothing is rotated.
 
     The slices are perpendicular to the voxel axis nearest to the plane's normal, adjacent, and centred in the volume;
@@ -33,14 +35,15 @@ def reformat(volume: Volume, plane: Plane, slice_mm: float = REFORMAT_SLICE_MM) 
         volume: nearly isotropic, finite.
         plane: of the slices; not the volume's own.
         slice_mm: thickness and distance of the slices in mm.
+        taken_for: the volume's own plane, which a person may have named; that of its affine if left out.
 
     Returns:
         float32, slices along k, on its own grid in the same RAS space, with the source of `volume`.
 
     Raises:
-        OrthoDiffusionError: AMBIGUOUS_PLANE, as `plane_of` does.
+        OrthoDiffusionError: AMBIGUOUS_PLANE, as `plane_of` does, where its own plane is left out.
     """
-    own = plane_of(volume.affine, volume.shape)
+    own = plane_of(volume.affine, volume.shape) if taken_for is None else taken_for
     axis = patient_axes(volume.affine, volume.shape, own)[plane.normal_axis]
     voxels, step = volume.shape[axis], volume.spacing[axis]
     thickness = max(slice_mm, step) / step
@@ -121,29 +124,25 @@ def resample_linear(
     )
 
 
-def fused_grid(volumes: Sequence[Volume]) -> tuple[npt.NDArray[np.float64], tuple[int, int, int]]:
+def fused_grid(volumes: Mapping[Plane, Volume]) -> tuple[npt.NDArray[np.float64], tuple[int, int, int]]:
     """The grid of a label map fused from several planes.
 
     A nearly isotropic volume lends its own grid. Otherwise the grid is isotropic (`FUSED_SPACING_MM`), covers all the
     volumes, and follows the axes of the sagittal volume, or of the first, so that its slices stay aligned.
 
     Args:
-        volumes: at least one, checked.
+        volumes: at least one, checked, by the plane that it is taken for: halfway between two its affine cannot say.
 
     Returns:
         affine (4, 4), index to RAS in mm, and shape; i, j and k run nearest to right, anterior and superior unless
         the grid is a volume's own.
-
-    Raises:
-        OrthoDiffusionError: AMBIGUOUS_PLANE, as `plane_of` does.
     """
-    for volume in volumes:
+    for volume in volumes.values():
         if is_nearly_isotropic(volume):
             return volume.affine.copy(), volume.shape
-    planes = [plane_of(volume.affine, volume.shape) for volume in volumes]
-    reference = volumes[planes.index(Plane.SAGITTAL) if Plane.SAGITTAL in planes else 0]
-    axes = _orthonormal_axes(reference)
-    corners = np.concatenate([box_corners(volume) for volume in volumes]) @ axes
+    plane = Plane.SAGITTAL if Plane.SAGITTAL in volumes else next(iter(volumes))
+    axes = _orthonormal_axes(volumes[plane], plane)
+    corners = np.concatenate([box_corners(volume) for volume in volumes.values()]) @ axes
     low, high = corners.min(axis=0), corners.max(axis=0)
     extent = high - low
     spacing = max(FUSED_SPACING_MM, float(np.prod(extent) / MAX_FUSED_VOXELS) ** (1 / 3))
@@ -161,9 +160,8 @@ def box_corners(volume: Volume) -> npt.NDArray[np.float64]:
     return np.asarray(ends.reshape(8, 3) @ volume.affine[:3, :3].T + volume.affine[:3, 3], np.float64)
 
 
-def _orthonormal_axes(volume: Volume) -> npt.NDArray[np.float64]:
-    """Columns: the volume's directions nearest to right, anterior and superior, made exactly perpendicular."""
-    plane = plane_of(volume.affine, volume.shape)
+def _orthonormal_axes(volume: Volume, plane: Plane) -> npt.NDArray[np.float64]:
+    """Columns: the directions, nearest to right, anterior and superior, of a plane's volume, made perpendicular."""
     columns = volume.affine[:3, list(patient_axes(volume.affine, volume.shape, plane))]
     columns = columns / np.linalg.norm(columns, axis=0)
     columns = columns * np.where(np.diag(columns) < 0, -1.0, 1.0)

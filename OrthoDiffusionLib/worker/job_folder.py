@@ -55,8 +55,21 @@ def remove_stale_folders() -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it; one that is gone already is no error."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a job folder and what is in it; one that is gone already is no error.
+
+    Its lock goes last, with the folder: what cannot be removed now keeps it, so that the next sweep finds the rest.
+    """
+    if folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK_FILE:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        if all(path.name == LOCK_FILE for path in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_staging(output: Path, process: int) -> None:
@@ -67,7 +80,7 @@ def remove_staging(output: Path, process: int) -> None:
         process: the worker's process id.
     """
     for folder in output.parent.glob(f"{STAGING_PREFIX}{process}-*"):
-        remove_folder(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_mine(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs the wheel slicer-core")
 
+from OrthoDiffusionSlicer.protocol import WorkerError  # noqa: E402
 from OrthoDiffusionSlicer.scene import add_volume  # noqa: E402
+
+from OrthoDiffusionLib.anatomy import Plane  # noqa: E402
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError  # noqa: E402
+from OrthoDiffusionLib.volumes.checks import check_study  # noqa: E402
+from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume  # noqa: E402
 
 
 def some_volume(name: str = "some") -> Any:
@@ -44,6 +51,93 @@ def test_buttons_say_all_that_is_missing(panel: Any) -> None:
     assert not ui.diagnoseButton.enabled
     assert "different volume for each plane" in ui.diagnoseButton.toolTip
     assert "Harden the transform of “some”" in ui.diagnoseButton.toolTip
+
+
+def volume_of(patient: str, uid: str) -> Any:
+    """A volume under a folder under a study under a patient, as DICOM and a person who tidies up leave it."""
+    node = some_volume(f"of {patient}")
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    subject = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), patient)
+    if uid:
+        hierarchy.SetItemUID(subject, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName(), uid)
+    study = hierarchy.CreateStudyItem(subject, "knee")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), hierarchy.CreateFolderItem(study, "series"))
+    return node
+
+
+def test_series_of_different_patients_are_not_combined(panel: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ui = panel.ui
+    someone, another = volume_of("Jane Doe", "4711"), volume_of("John Doe", "4712")
+    ui.sagittalSelector.setCurrentNode(someone)
+    ui.axialSelector.setCurrentNode(another)
+    with pytest.raises(OrthoDiffusionError) as caught:
+        check_study(
+            {
+                plane: Volume(np.full((4, 4, 4), number), np.eye(4), SeriesSource(patient_key=str(number)))
+                for number, plane in enumerate((Plane.SAGITTAL, Plane.AXIAL))
+            },
+            check_planes=False,
+        )
+    assert caught.value.kind is ErrorKind.DIFFERENT_PATIENTS
+    assert ui.segmentButton.toolTip == ui.diagnoseButton.toolTip == str(caught.value)
+    assert not ui.segmentButton.enabled
+    errors: list[WorkerError] = []
+    volumes = {"sagittal": someone, "axial": another}
+    panel.logic.run(volumes, "", True, True, lambda *_: None, errors.append)
+    assert [error.text() for error in errors] == [str(caught.value)], "also for scripts that ask no panel"
+    assert "471" not in caplog.text + str(errors)
+    for same_or_unknown in (volume_of("Jane Doe", "4711"), volume_of("Jane Doe", ""), some_volume()):
+        ui.axialSelector.setCurrentNode(same_or_unknown)
+        assert ui.segmentButton.enabled
+
+
+def test_only_what_the_model_offers_can_be_asked_for(private_places: Path, request: pytest.FixtureRequest) -> None:
+    for title, recipes in (
+        ("Masks", {"sagittal": {"segmentation": "x"}, "axial": {"segmentation": "x", "diagnosis": None}}),
+        ("Findings", {"sagittal": {"diagnosis": "x"}}),
+        ("Both", {"sagittal": {"segmentation": "x", "diagnosis": "x"}, "axial": {"segmentation": "x"}}),
+    ):
+        manifest = private_places / "bundles" / title / "configs" / "metadata.json"
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text(json.dumps({"name": title, "title": title, "planes": recipes}))
+    panel = request.getfixturevalue("panel")
+    ui, asked = panel.ui, []
+    panel.logic.run = lambda volumes, bundle, **options: asked.append((options["segment"], options["diagnose"]))
+    ui.sagittalSelector.setCurrentNode(some_volume())
+
+    def choose(title: str) -> None:
+        panel._endRun()
+        ui.bundleComboBox.currentIndex = ui.bundleComboBox.findText(title)
+
+    choose("Masks")
+    assert ui.segmentButton.enabled and not ui.diagnoseButton.enabled
+    assert ui.diagnoseButton.toolTip == "Choose another model; this one gives no findings."
+    assert "gives no findings" in ui.segmentButton.toolTip
+    ui.segmentButton.click()
+    choose("Findings")
+    assert ui.diagnoseButton.enabled and not ui.segmentButton.enabled
+    assert ui.segmentButton.toolTip == "Choose another model; this one does not segment."
+    ui.diagnoseButton.click()
+    choose("Both")
+    ui.segmentButton.click()
+    choose("Both")
+    ui.sagittalSelector.setCurrentNode(None)
+    ui.axialSelector.setCurrentNode(some_volume())
+    ui.segmentButton.click()
+    assert asked == [(True, False), (False, True), (True, True), (True, False)]
+
+
+def test_what_computes_can_be_chosen(panel: Any) -> None:
+    ui, asked = panel.ui, []
+    panel.logic.run = lambda volumes, bundle, **options: asked.append(options["device"])
+    ui.sagittalSelector.setCurrentNode(some_volume())
+    assert ui.deviceComboBox.currentText == "Automatic"
+    ui.segmentButton.click()
+    panel._endRun()
+    ui.deviceComboBox.currentIndex = ui.deviceComboBox.findText("CPU")
+    assert panel.logic.getParameterNode().device == "cpu"
+    ui.segmentButton.click()
+    assert asked == ["auto", "cpu"]
 
 
 def test_choices_are_kept_in_the_scene(panel: Any, private_places: Path) -> None:

@@ -93,6 +93,8 @@ def test_a_plane_that_moved_stands_alone_and_the_person_is_told() -> None:
     assert views.of[Plane.CORONAL] == (Plane.CORONAL,)
     assert len(views.warnings) == 3
     assert "12 mm apart" in views.warnings[0]
+    assert views.warnings[0].endswith("their label maps are not combined.")
+    assert views.apart
     assert views.warnings[-1].endswith("these alone: axial, sagittal.")
     # Planes cut out of one volume cannot have moved.
     one = Volume(np.zeros((2, 2, 2)), np.eye(4))
@@ -100,3 +102,4 @@ def test_a_plane_that_moved_stands_alone_and_the_person_is_told() -> None:
     alone = each_alone(scores, study_of(volumes))
     assert alone.of == {plane: (plane,) for plane in planes}
     assert alone.together == planes
+    assert not alone.apart

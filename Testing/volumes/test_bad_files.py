@@ -106,6 +106,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], ErrorKind]] = {
     "text as nrrd": (file("a.nrrd", TEXT), ErrorKind.UNREADABLE_FILE),
     "text as mha": (file("a.mha", TEXT), ErrorKind.UNREADABLE_FILE),
     "text as dcm": (file("a.dcm", TEXT), ErrorKind.UNREADABLE_FILE),
+    "nii of unknown magic": (nifti(magic=b"abc"), ErrorKind.UNREADABLE_FILE),
     "empty nii": (file("a.nii", b""), ErrorKind.UNREADABLE_FILE),
     "nii cut": (cut(nifti()), ErrorKind.TRUNCATED_FILE),
     "nii cut in the header": (cut(nifti(), 0.02), ErrorKind.TRUNCATED_FILE),
@@ -169,13 +170,29 @@ def test_bad_input_is_refused_with_its_kind(tmp_path: Path, case: str) -> None:
     assert tmp_path.name not in f"{caught.value} {caught.value.detail}"
 
 
-@pytest.mark.parametrize("make", [nifti(), nrrd(), nrrd(compress=True), metaimage(), metaimage(compress=True)])
-def test_good_files_of_each_kind_are_read(tmp_path: Path, make: Callable[[Path], Path]) -> None:
-    path = make(tmp_path)
+def renamed(name: str, pack: Callable[[bytes], bytes] = bytes) -> Callable[[Path], Path]:
+    return lambda folder: file(name, pack(nifti()(folder).read_bytes()))(folder)
+
+
+GOOD: dict[str, Callable[[Path], Path]] = {
+    "nii": nifti(),
+    "nii.gz": renamed("packed.nii.gz", gzip.compress),
+    "nii that is packed": renamed("packed.nii", gzip.compress),
+    "nii.gz that is not packed": renamed("unpacked.nii.gz"),
+    "nrrd": nrrd(),
+    "nrrd gzip": nrrd(compress=True),
+    "mha": metaimage(),
+    "mha compressed": metaimage(compress=True),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_good_files_of_each_kind_are_read(tmp_path: Path, case: str) -> None:
+    path = GOOD[case](tmp_path)
     (volume,) = read_series(path)
     check_volume(volume)
     np.testing.assert_array_equal(volume.array, VOXELS)
-    expected = AFFINE if path.suffix == ".nii" else np.diag([-1, -1, 1, 1]) @ AFFINE
+    expected = AFFINE if ".nii" in path.suffixes else np.diag([-1, -1, 1, 1]) @ AFFINE
     np.testing.assert_allclose(volume.affine, expected)
 
 

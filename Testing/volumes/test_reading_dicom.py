@@ -178,6 +178,20 @@ def test_one_bad_series_does_not_hide_the_others(tmp_path: Path) -> None:
     assert [refused.error.kind for refused in survey.refusals] == [ErrorKind.INCOMPLETE_SERIES]
 
 
+def test_elements_that_cannot_be_converted_do_not_hide_other_series(tmp_path: Path) -> None:
+    volume = oblique_volume()
+    write_series(tmp_path / "good", volume)
+    write_series(tmp_path / "empty", oblique_volume(seed=1), Rows=None)
+    rows = b"\x28\x00\x10\x00US\x02\x00"
+    for path in write_series(tmp_path / "odd", oblique_volume(seed=2)):
+        before, _, after = path.read_bytes().partition(rows)
+        path.write_bytes(before + rows.replace(b"\x02", b"\x01") + after[1:])
+    survey = survey_series(tmp_path)
+    assert_same(survey.volumes[0], volume)
+    assert len(survey.refusals) == 2 * volume.shape[2]
+    assert {refused.error.kind for refused in survey.refusals} == {ErrorKind.UNREADABLE_FILE}
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_zip_is_read_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int) -> None:
     volume = oblique_volume()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.checks import check_affine
 from OrthoDiffusionLib.volumes.orientation import plane_of
 from OrthoDiffusionLib.volumes.resampling import (
@@ -73,7 +74,7 @@ def test_fused_grid_of_thick_stacks_covers_them_all() -> None:
     sagittal, plane_turn = dess(), np.diag([1.0, 1.0, 2.5, 1.0])
     thick = Volume(sagittal.array[:, :, :20], sagittal.affine @ plane_turn)
     axial = reformat(dess(), Plane.AXIAL)
-    affine, shape = fused_grid([axial, thick])
+    affine, shape = fused_grid({Plane.AXIAL: axial, Plane.SAGITTAL: thick})
     check_affine(affine)
     corners = np.concatenate([box_corners(axial), box_corners(thick)])
     index = (corners - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
@@ -84,6 +85,26 @@ def test_fused_grid_of_thick_stacks_covers_them_all() -> None:
 
 def test_fused_grid_of_a_3d_volume_is_its_own() -> None:
     volume = dess((101, 96, 44))
-    affine, shape = fused_grid([volume])
+    affine, shape = fused_grid({Plane.SAGITTAL: volume})
     np.testing.assert_array_equal(affine, volume.affine)
     assert shape == volume.shape
+
+
+def test_a_volume_halfway_between_two_planes_is_taken_for_the_one_it_was_named_for() -> None:
+    half = np.sqrt(0.5)
+    directions = np.array([[0, half, half], [0, half, -half], [1.0, 0, 0]])
+    affine = np.eye(4)
+    affine[:3, :3] = directions * (0.7, 0.7, 1.5)
+    volume = Volume(ramp(positions((101, 96, 41), affine)), affine)
+    with pytest.raises(OrthoDiffusionError) as caught:
+        reformat(volume, Plane.AXIAL)
+    assert caught.value.kind is ErrorKind.AMBIGUOUS_PLANE
+    stack = reformat(volume, Plane.AXIAL, taken_for=Plane.SAGITTAL)
+    np.testing.assert_allclose(stack.array, ramp(positions(stack.shape, stack.affine)), atol=0.1)
+    thick = Volume(volume.array[:, :, :20], affine @ np.diag([1.0, 1.0, 2.5, 1.0]))
+    for plane in (Plane.SAGITTAL, Plane.CORONAL):
+        grid, _shape = fused_grid({plane: thick})
+        check_affine(grid)
+        # Along the volume's own axes, whichever of them stands for which.
+        across = np.abs(grid[:3, :3].T @ directions).round(6)
+        assert sorted(across.max(axis=0)) == pytest.approx([0.8, 0.8, 0.8])

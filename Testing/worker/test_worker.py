@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,28 @@ def test_job_folders_are_private_and_swept_when_their_owner_died(
     living.remove()
     another.remove()
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_could_not_be_removed_is_swept_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = JobFolder()
+    (folder.path / "job").mkdir()
+    for name in ("job/open.nrrd", "job/closed.nrrd", "closed.log"):
+        (folder.path / name).touch()
+    unlink = os.unlink
+
+    def refuse_open_files(path: Any, **place: Any) -> None:
+        if Path(path).name == "open.nrrd":
+            raise PermissionError(path)
+        unlink(path, **place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse_open_files)
+        folder.remove()
+    left = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")}
+    assert left == {"owner.lock", "job", "job/open.nrrd"}
+    JobFolder().remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_is_not_text_is_refused(client: WorkerClient, tmp_path: Path) -> None:
