@@ -58,11 +58,16 @@ def montage(study: PhantomStudy, columns: int = 5, beside: Mapping[Plane, Volume
             _draw(axes[row], real.array, real.affine)
             _title(axes[row, 0], f"{plane.value}, real")
             row += 1
-    present = ", ".join(f"{key} {value:.1f}" for key, value in study.findings.items() if value) or "healthy"
-    title = f"Phantom {study.seed}, {study.laterality} {study.joint}, {study.centre}: {present}"
+    title = f"Phantom {study.seed}, {study.laterality} {study.joint}, {study.centre}: {_findings(study)}"
     figure.suptitle(title, color="white", fontsize=10)
     figure.tight_layout(pad=0.3)
     return figure
+
+
+def _findings(study: PhantomStudy) -> str:
+    if not study.findings:
+        return "findings unknown"
+    return ", ".join(f"{key} {value:.1f}" for key, value in study.findings.items() if value) or "healthy"
 
 
 def _slices(depth: int, columns: int) -> npt.NDArray[np.int_]:

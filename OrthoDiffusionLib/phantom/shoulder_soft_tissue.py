@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from OrthoDiffusionLib.phantom import shoulder_bones as bones
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
@@ -147,10 +148,12 @@ def _muscles(
 
 @slabwise
 def _trapezius(points: Points, fascia: Field, shape: ShoulderShape) -> Field:
-    """A sheet under the fascia from the neck to spine, acromion and clavicle."""
+    """A sheet under the fascia from the neck to spine, acromion and clavicle, which thins out towards them."""
     x, y, z = points
-    sheet = np.maximum(-fascia - 10 * shape.muscle, np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z)))
-    return np.asarray(sheet, np.float32)
+    beyond = np.maximum(x + 17, np.maximum(20 - z, y - 0.25 * z))
+    # 10 mm thick up to its ends it would end in square steps.
+    thickness = 10 * shape.muscle * _smooth_step(_field(-beyond / 16))
+    return np.asarray(np.maximum(-fascia - thickness, beyond), np.float32)
 
 
 @slabwise
@@ -165,13 +168,25 @@ def _deltoid(points: Points, covered: Field) -> Field:
     """From clavicle, acromion and spine over the shoulder down to the middle of the humerus."""
     x, y, z = points
     inner = (2.4 - covered).astype(np.float32)
-    # Its front edge runs from the clavicle to the outside of the arm, its back edge from the spine.
-    front = (np.interp(z, (-110, -40, 30), (4, -3, -14)) - 0.35 * (y - 26) - x).astype(np.float32)
-    back = (np.interp(z, (-110, -40, 30), (8, -8, -36)) + 0.35 * (y + 30) - x).astype(np.float32)
-    edge = np.where(y > 0, front, back) + np.float32(0)
+    # Its front edge runs from the clavicle to the outside of the arm, its back edge from the spine. Under the fascia
+    # both run on at some 45 degrees: at right angles to it they would end in square steps.
+    front = _field(np.interp(z, (-110, -40, 30), (4, -3, -14)) - 0.35 * (y - 26) - 0.75 * np.maximum(y - 26, 0) - x)
+    back = _field(np.interp(z, (-110, -40, 30), (8, -8, -36)) + 0.35 * (y + 30) - 0.75 * np.maximum(-30 - y, 0) - x)
+    # From the one to the other, which lie up to 20 mm apart in the joint's middle, over 24 mm.
+    edge = back + (front - back) * _smooth_step(_field((y + 12) / 24))
     depth = (np.hypot(x - 12, y) * -1 + np.interp(z, (-110, -60, -30), (24, 16, 2))).astype(np.float32)
     top = (z - 36).astype(np.float32)
     return intersection(intersection(inner, np.maximum(edge, depth), 6), top, 8)
+
+
+def _field(values: npt.ArrayLike) -> Field:
+    return np.asarray(values, np.float32)
+
+
+def _smooth_step(share: Field) -> Field:
+    """From 0 to 1 where a share rises from 0 to 1, without a bend at either end."""
+    within = np.clip(share, 0, 1)
+    return np.asarray(within * within * (3 - 2 * within), np.float32)
 
 
 def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> None:

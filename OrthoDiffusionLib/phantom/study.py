@@ -38,10 +38,11 @@ class PhantomStudy:
     Attributes:
         joint: whose vocabulary labels and findings are of.
         planes: one series a plane.
-        findings: severity of each finding, 0 where absent.
+        findings: severity of each finding, 0 where absent; empty where nothing is known of them.
         laterality: `right` or `left`.
         centre: where it was scanned.
         seed: that makes this study again.
+        label_map: what the label map holds that is its anatomy (`content_name`); None for a drawn joint.
     """
 
     joint: str
@@ -50,6 +51,7 @@ class PhantomStudy:
     laterality: str
     centre: str
     seed: int
+    label_map: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ class Anatomy:
     Attributes:
         joint: whose vocabulary labels and findings are of.
         canvas: tissues and structures in the frame of a right joint.
-        findings: severity of each finding, 0 where absent.
+        findings: severity of each finding, 0 where absent; empty where nothing is known of them.
         laterality: `right` or `left`; a left joint is the canvas mirrored.
         seed: that makes it again.
+        label_map: what the label map holds that it was made from (`content_name`); None for a drawn joint.
     """
 
     joint: str
@@ -69,6 +72,7 @@ class Anatomy:
     findings: Mapping[str, float]
     laterality: str
     seed: int
+    label_map: str | None = None
 
 
 def make_study(
@@ -150,7 +154,9 @@ def scan_anatomy(
         source = SeriesSource(name=f"phantom {anatomy.seed} {plane.value}")
         name = protocol.name if contrast == "physical" else "random"
         planes[plane] = PhantomSeries(Volume(image, affine, source), labels, name)
-    return PhantomStudy(anatomy.joint, planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed)
+    return PhantomStudy(
+        anatomy.joint, planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed, anatomy.label_map
+    )
 
 
 def _streams(seed: int, count: int) -> list[np.random.Generator]:

@@ -1,0 +1,80 @@
+"""Label maps of real knees on disk: found, read, and named by what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Of the files that a folder is searched for."""
+
+
+def find_label_maps(paths: Sequence[Path]) -> list[Path]:
+    """The files of label maps at some paths: files as they are, and a folder's and its subfolders' sorted by path.
+
+    Hidden files and those in hidden folders are left out: a Mac leaves one beside every file that it copies.
+
+    Raises:
+        OrthoDiffusionError: EMPTY_STUDY for a folder without label maps.
+    """
+    found = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.name.lower().endswith(SUFFIXES)
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            and file.is_file()
+        )
+        if not inside:
+            raise OrthoDiffusionError(
+                ErrorKind.EMPTY_STUDY,
+                "The folder holds no label maps.",
+                "Give a folder with NIfTI, NRRD or MetaImage files.",
+                detail=str(path),
+            )
+        found += inside
+    return found
+
+
+def read_label_map(path: Path) -> Volume:
+    """A label map from a file.
+
+    Raises:
+        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers; what reading a series raises.
+    """
+    volumes = read_series(path)
+    if len(volumes) != 1:
+        raise unusable("The file holds several volumes.")
+    volume = volumes[0]
+    if not np.array_equal(volume.array, np.rint(volume.array)):
+        raise unusable("The volume holds values that are no labels.")
+    return Volume(volume.array.astype(np.int16), volume.affine, volume.source)
+
+
+def content_name(labels: Volume) -> str:
+    """A name for a label map that tells it from others and says nothing of whose it is, as its file's may: the first
+    half of the SHA-256 of its voxels and where they lie, as 32 hexadecimal digits."""
+    digest = hashlib.sha256(str(labels.shape).encode())
+    digest.update(np.ascontiguousarray(labels.affine, "<f8").tobytes())
+    digest.update(np.ascontiguousarray(labels.array, "<i2").tobytes())
+    return digest.hexdigest()[:32]
+
+
+def unusable(sentence: str) -> OrthoDiffusionError:
+    """The error for a label map that no knee can be made of."""
+    return OrthoDiffusionError(
+        ErrorKind.BAD_LABEL_MAP,
+        sentence,
+        "Give a label map of a knee with this extension's labels: 1 femur, 2 tibia, and so on.",
+    )
