@@ -15,9 +15,9 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 SEGMENTS, DIAGNOSES = "segmentation", "diagnosis"
 
 
-def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]]) -> Path:
-    """Write a bundle that does with each plane what `reads` names: SEGMENTS, DIAGNOSES or both."""
-    joint, size = load_joint("knee"), {"base_channels": 32, "channel_multipliers": (1, 1, 1, 1)}
+def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]], of: str = "knee") -> Path:
+    """Write a joint's bundle that does with each plane what `reads` names: SEGMENTS, DIAGNOSES or both."""
+    joint, size = load_joint(of), {"base_channels": 32, "channel_multipliers": (1, 1, 1, 1)}
     weights, planes = {}, {}
     for plane, parts in reads.items():
         torch.manual_seed(plane.pose_id)
@@ -39,7 +39,7 @@ def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]]) -> P
         "intended_use": "Tests only.",
         "license": "MIT",
         "monai_version": "1.6.1",
-        "joint": "knee",
+        "joint": of,
         "structures": [structure.model_dump(mode="json") for structure in joint.structures],
         "findings": [finding.model_dump(mode="json") for finding in joint.findings],
         "network": {**size, "window_slices": 16, "window_size": 32},

@@ -90,7 +90,7 @@ def phantom(
         if labels and clinical:
             raise OrthoDiffusionError(
                 ErrorKind.USAGE,
-                "Nothing is known of the findings of label maps, so --clinical cannot choose how many there are.",
+                "The findings of label maps are unknown, so --clinical cannot say how often they occur.",
                 "Leave out --clinical or --labels.",
             )
         folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}

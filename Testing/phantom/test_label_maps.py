@@ -51,7 +51,7 @@ def made(high_riding: Volume) -> Anatomy:
 
 @pytest.fixture(scope="module")
 def scanned(made: Anatomy) -> PhantomStudy:
-    # Of this seed the axial stack reaches 77 mm over the joint line, 15 mm over the map.
+    # Of this seed the axial stack reaches 77 mm over the joint line; the map cuts the femur at 68 to 71 mm.
     return scan_anatomy(made, seed=14)
 
 
@@ -87,6 +87,15 @@ def test_what_a_maps_side_cuts_ends_there(high_riding: Volume, made: Anatomy) ->
     assert (high_riding.array[:, :, -1] == femur).any()
     across = made.canvas.low[0] + SPACING * np.argwhere((made.canvas.labels == femur).any(axis=(1, 2)))
     assert np.abs(across).max() < 50
+
+
+def test_the_leg_ends_at_its_skin(made: Anatomy) -> None:
+    """On the inner side its fat is some 10 mm thick, nearly the margin in which distances are computed."""
+    tissue = made.canvas.tissue
+    level = tissue.shape[2] // 2
+    # A leg is 100 to 150 mm wide at the joint, the canvas 168 mm.
+    assert (tissue[[4, -5], :, level] == Tissue.AIR).all()
+    assert (tissue[:, [4, -5], level] == Tissue.AIR).all()
 
 
 def test_tendons_meet_the_maps_kneecap(made: Anatomy) -> None:

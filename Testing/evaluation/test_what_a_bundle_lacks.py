@@ -1,0 +1,36 @@
+"""Bundles of any joint are measured on phantoms of it, by what they have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
+from OrthoDiffusionLib.evaluation.report import markdown
+
+
+def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "ankle-masks", {Plane.SAGITTAL: (SEGMENTS,)}, "ankle")
+    measured = evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None)
+    assert set(measured.dice) == {"sagittal"}
+    assert set(measured.dice["sagittal"]) == {structure.key for structure in load_joint("ankle").structures}
+    assert measured.auroc == {}
+    told = json.loads(json.dumps(measured.to_json_dict(), allow_nan=False))
+    assert told["macro_auroc"] is None and told["ece"] is None
+    assert 0 <= told["mean_dice"] <= 1
+    assert [row[0] for row in measured.table()][:1] == ["mean Dice"]
+    assert "AUROC" not in markdown(measured)
+
+
+def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.CORONAL: (DIAGNOSES,)})
+    measured = evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None)
+    assert measured.dice == {}
+    assert len(measured.auroc) == 8
+    told = json.loads(json.dumps(measured.to_json_dict(), allow_nan=False))
+    assert told["mean_dice"] is None
+    assert 0 <= told["ece"] <= 1
+    assert "| Dice |" not in markdown(measured)
