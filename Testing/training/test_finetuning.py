@@ -201,9 +201,9 @@ def test_a_bundle_is_trained_further_with_its_heads_or_hands_on_its_encoder() ->
     whole = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", settings)
     assert whole.networks.segmentation is not None
     assert whole.networks.diagnosis is not None
-    less_noise = settings.model_copy(update={"timestep": 10})
-    moved = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", less_noise)
-    assert (moved.description.timestep, moved.networks.diagnosis) == (10, None)
+    other_noise = settings.model_copy(update={"timestep": recipe.timestep + 20})
+    moved = starting_point("knee-phantom-demonstration", Plane.AXIAL, "knee", other_noise)
+    assert (moved.description.timestep, moved.networks.diagnosis) == (recipe.timestep + 20, None)
     assert moved.networks.segmentation is not None
     assert same(*(list(start.networks.segmentation.parameters()) for start in (moved, whole)))
     for joint, asked in (("shoulder", settings), ("knee", DiagnosisSettings(timestep=150))):
