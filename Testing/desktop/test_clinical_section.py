@@ -86,13 +86,14 @@ def test_only_a_model_that_reads_them_shows_them(panel_with_model: Any) -> None:
 def test_what_cannot_be_keeps_a_run_from_starting(panel_with_model: Any) -> None:
     ui = panel_with_model.ui
     ui.sagittalSelector.setCurrentNode(add_volume(slicer.mrmlScene, "some", np.zeros((4, 4, 4), np.int16), np.eye(4)))
-    assert ui.segmentButton.enabled, "all of them are optional"
+    assert ui.diagnoseButton.enabled, "all of them are optional"
+    assert ui.segmentButton.toolTip == "Choose another model; this one does not segment."
     for text in ("777.125", "-1", "nan", "old"):
         ui.ageLineEdit.text = text
         assert not ui.diagnoseButton.enabled
         assert ui.diagnoseButton.toolTip == "Correct the age: a number from 0 to 120, or nothing."
     ui.ageLineEdit.text = " 37,5"
-    assert ui.segmentButton.enabled
+    assert ui.diagnoseButton.enabled
     assert panel_with_model._clinical.values() == {"age": 37.5}
     ui.clinicalClearButton.click()
     assert panel_with_model._clinical.values() == {}

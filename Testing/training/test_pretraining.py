@@ -291,11 +291,11 @@ def test_windows_of_the_same_patient_are_not_told_apart() -> None:
 
 def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[CachedStudy], tmp_path: Path) -> None:
     output = tmp_path / "output"
-    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=2), output)
+    pretrain(fabric(), studies[:1], Plane.AXIAL, settings(steps=2), output)
     good = weights(output)
     arrays = load_arrays(studies[0].path)
     arrays["axial/0/image"][:] = np.nan
-    poisoned = tmp_path / "poisoned.safetensors"
+    poisoned = tmp_path / studies[0].path.name
     save_arrays(arrays, poisoned)
     bad = [CachedStudy(**{**vars(studies[0]), "path": poisoned})]
     with pytest.raises(OrthoDiffusionError, match="not a number any more at step 2") as refusal:
@@ -318,8 +318,10 @@ def test_a_gradient_that_is_no_number_changes_no_weight(studies: list[CachedStud
 
 def test_another_training_in_the_folder_is_refused(studies: list[CachedStudy], tmp_path: Path) -> None:
     pretrain(fabric(), studies, Plane.AXIAL, settings(steps=1), tmp_path)
-    with pytest.raises(OrthoDiffusionError, match="another plane, other settings or another start"):
+    with pytest.raises(OrthoDiffusionError, match="another plane, other studies, other settings or another start"):
         pretrain(fabric(), studies, Plane.AXIAL, settings(seed=5), tmp_path)
+    with pytest.raises(OrthoDiffusionError, match="other studies"):
+        pretrain(fabric(), studies[1:], Plane.AXIAL, settings(), tmp_path)
     with pytest.raises(OrthoDiffusionError, match="No study has a coronal series"):
         pretrain(fabric(), studies, Plane.CORONAL, settings(), tmp_path / "other")
 
