@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,12 +14,7 @@ from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
-    from OrthoDiffusionLib.datasets.manifest import StudyEntry
-    from OrthoDiffusionLib.phantom import PhantomStudy
     from OrthoDiffusionLib.volumes.volume import Volume
-
-MANIFEST = "dataset.yaml"
-"""What lists the studies of the output folder for training."""
 
 
 class Contrast(str, Enum):
@@ -66,6 +60,7 @@ def phantom(
     Example: orthodiffusion phantom --output phantoms --seed 1 --studies 3 --montage
     """
     with reported():
+        from OrthoDiffusionLib.cli.phantom_listing import MANIFEST, list_studies, listed_study, studies_listed_before
         from OrthoDiffusionLib.inference.request import StudyRequest
         from OrthoDiffusionLib.inference.study import assemble_study
         from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS, make_study, scan_anatomy
@@ -101,7 +96,7 @@ def phantom(
                 f"The output folder already holds {there[0]}.",
                 "Choose a new folder or another seed, or add --overwrite.",
             )
-        listed = {entry.id: entry for entry in _listed_before(output / MANIFEST, joint, overwrite)}
+        listed = {entry.id: entry for entry in studies_listed_before(output / MANIFEST, joint, overwrite)}
         maps = find_label_maps(labels or ())
         # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.
         for index in sorted({number % len(maps) for number in folders} if maps else ()):
@@ -123,9 +118,9 @@ def phantom(
                     contrast=contrast.value,
                 )
             write_study(study, folder)
-            listed[folder.name] = _entry(study, folder.name)
+            listed[folder.name] = listed_study(study, folder.name)
             # After each one: what an interrupted run leaves can be trained on.
-            _list_studies(output / MANIFEST, joint, listed.values())
+            list_studies(output / MANIFEST, joint, listed.values())
             if montage or real:
                 from OrthoDiffusionLib.phantom.montage import montage as draw
 
@@ -147,52 +142,3 @@ def _label_map(maps: Sequence[Path], index: int) -> Volume:
             error.kind, which + error.sentence, error.action, error.detail or str(maps[index])
         ) from error
     return labels
-
-
-def _entry(study: PhantomStudy, folder: str) -> StudyEntry:
-    """A study as the manifest lists it; those made from one label map are one person's, and come into one part of a
-    split."""
-    from OrthoDiffusionLib.datasets.manifest import SeriesEntry, StudyEntry
-    from OrthoDiffusionLib.phantom.writing import series_files
-
-    series = []
-    for plane in study.planes:
-        image, labels = series_files(plane)
-        series.append(SeriesEntry(plane=plane, image=f"{folder}/{image}", labels=f"{folder}/{labels}"))
-    patient = folder if study.label_map is None else f"label-map-{study.label_map}"
-    entry = StudyEntry(id=folder, patient=patient, series=tuple(series))
-    if study.findings:
-        entry = entry.model_copy(update={"findings": {key: int(value > 0) for key, value in study.findings.items()}})
-    return entry
-
-
-def _listed_before(path: Path, joint: str, overwrite: bool) -> Sequence[StudyEntry]:
-    """The studies that a manifest of an earlier run lists and that are still there."""
-    from OrthoDiffusionLib.datasets.manifest import DatasetManifest
-
-    if not path.exists():
-        return ()
-    try:
-        before = DatasetManifest.model_validate_json(path.read_bytes())
-    except ValueError:
-        before = None
-    if before is not None and before.joint == joint:
-        return [entry for entry in before.studies if (path.parent / entry.series[0].image).exists()]
-    if overwrite:
-        return ()
-    raise OrthoDiffusionError(
-        ErrorKind.OUTPUT_NOT_WRITABLE,
-        f"The output folder already holds {path.name} of another dataset.",
-        "Choose a new folder, or add --overwrite.",
-    )
-
-
-def _list_studies(path: Path, joint: str, studies: Iterable[StudyEntry]) -> None:
-    from OrthoDiffusionLib.datasets.manifest import DatasetManifest
-
-    manifest = DatasetManifest(joint=joint, studies=tuple(studies))
-    unfinished = path.with_name(f".{path.name}.part")
-    # JSON is YAML too, and is written without PyYAML, which only training installs.
-    text = json.dumps(manifest.model_dump(mode="json", exclude_unset=True), indent=1)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)
