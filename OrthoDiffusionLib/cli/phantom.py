@@ -34,7 +34,8 @@ def phantom(
         typer.Option(help="Where they are scanned; by default each at one of those for training."),
     ] = None,
     contrast: Annotated[
-        Contrast, typer.Option(help="That of each centre's sequences, or signals drawn at random for each tissue.")
+        Contrast,
+        typer.Option(help="That of each centre's sequences, or signals, resolution and artefacts drawn at random."),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")

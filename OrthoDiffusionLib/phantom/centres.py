@@ -153,6 +153,29 @@ _ALL = (
 )
 CENTRES: Mapping[str, Centre] = {centre.key: centre for centre in _ALL}
 
+ANYWHERE = Centre(
+    key="anywhere",
+    field=1.5,
+    contrasts={
+        Plane.AXIAL: {"PD-FS": 0.7, "DESS reformatted": 0.3},
+        Plane.SAGITTAL: {"PD-FS": 0.6, "DESS": 0.4},
+        Plane.CORONAL: {"PD-FS": 0.7, "DESS reformatted": 0.3},
+    },
+    pixel=(0.4, 1.0),
+    field_of_view=(130, 200),
+    distance=(2.4, 5.5),
+    gap=(0.0, 1.2),
+    signal_to_noise=(8, 60),
+    fat_left=(0.0, 1.0),
+    shading=(0.0, 1.0),
+    sharpening=(-1.0, 1.0),
+    motion_rate=0.25,
+    wrap_rate=0.1,
+    maximum=(100, 4000),
+)
+"""No hospital: resolution, noise and artefacts wider than any has them, for scans of random contrast. Of its contrasts
+only whether slices are thick, or those of a 3D volume, is left."""
+
 HELD_OUT = "island"
 """The centre that no demonstration model is trained on; `orthodiffusion evaluate` measures on it."""
 

@@ -24,6 +24,8 @@ from OrthoDiffusionLib.phantom.marrow import paint_red_marrow
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 LOW = (-84.0, -86.4, -98.4)
+BEHIND = 0.4
+"""mm of room more behind the joint for each degree of flexion; what lies further back few fields of view hold."""
 HIGH = (84.0, 81.6, 102.0)
 
 CORTEX = {"femur": 1.3, "tibia": 1.3, "fibula": 1.0, "patella": 1.2}
@@ -54,8 +56,9 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
         generator: what is neither shape nor finding: where a lesion lies, vessels, muscles, texture.
     """
     joint = load_joint("knee")
-    shape = _dislocated(shape, findings["PD"])
-    canvas = AnatomyCanvas(LOW, HIGH, shape.describe, shape.scale)
+    shape = dislocated(shape, findings["PD"])
+    low = (LOW[0], LOW[1] - BEHIND * shape.flexion, LOW[2])
+    canvas = AnatomyCanvas(low, HIGH, shape.describe, shape.scale)
     surroundings, lesions = (np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=2))
     fields = _bone_fields(canvas, shape)
     every_bone = np.minimum.reduce([field for _, field in fields.values()])
@@ -74,14 +77,15 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     return canvas
 
 
-def _dislocated(shape: KneeShape, severity: float) -> KneeShape:
-    """The patella lateral by over half its width and tilted over 20 degrees, the trochlea shallow."""
+def dislocated(shape: KneeShape, severity: float) -> KneeShape:
+    """The patella lateral by over half its width and tilted by 20 degrees or more, the trochlea shallow; a severity of
+    0 leaves it in its groove."""
     if severity == 0:
         return shape
     return replace(
         shape,
-        patella_shift=shape.patella_shift + 8 + 16 * severity,
-        patella_tilt=shape.patella_tilt + 12 + 18 * severity,
+        patella_shift=max(shape.patella_shift, 1) + 22 + 5 * severity,
+        patella_tilt=max(shape.patella_tilt, 0) + 20 + 12 * severity,
         groove_depth=shape.groove_depth - 2.5,
     )
 

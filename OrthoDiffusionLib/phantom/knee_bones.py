@@ -11,6 +11,7 @@ import numpy as np
 from OrthoDiffusionLib.phantom.distances import (
     Field,
     Points,
+    Vector,
     capsule,
     difference,
     ellipsoid,
@@ -19,11 +20,9 @@ from OrthoDiffusionLib.phantom.distances import (
     turned,
     union,
 )
+from OrthoDiffusionLib.phantom.knee_flexion import FLEXION_AXIS
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.slabs import slabwise
-
-FLEXION_AXIS = (0.0, -8.0, 27.0)
-"""Middle of the posterior condyles' circles, about which the femur turns over the tibia."""
 
 # z, centre x, centre y, half width, half depth. The flare over the condyles narrows to the shaft, which leans forward.
 FEMORAL_SHAFT = (
@@ -140,13 +139,25 @@ def patella(points: Points, shape: KneeShape) -> Field:
 
 def in_patella(points: Points, shape: KneeShape) -> Points:
     """Points in the patella's frame: its centre, turned by its tilt about z and by half the flexion about x."""
-    place = (shape.patella_shift, patella_front(shape), shape.patella_height / shape.scale)
-    x, y, z = (p - np.float32(c) for p, c in zip(points, place, strict=True))
+    x, y, z = (p - np.float32(c) for p, c in zip(points, patella_centre(shape), strict=True))
     turned_back = turned((x, y, z), 2, shape.patella_tilt, (0.0, 0.0, 0.0))
     return turned(turned_back, 0, -0.5 * shape.flexion, (0.0, 0.0, 0.0))
 
 
-def patella_front(shape: KneeShape) -> float:
-    """mm from the joint's middle forward to the patella's centre; a dislocated one slips down beside the condyle."""
+def on_patella(shape: KneeShape, offset: Vector) -> Vector:
+    """A point at an offset (mm) from the patella's centre in its own frame, in the tibia's."""
+    x, y, z = (np.full((1,), value, np.float32) for value in offset)
+    moved = turned(turned((x, y, z), 0, 0.5 * shape.flexion, (0.0, 0.0, 0.0)), 2, -shape.patella_tilt, (0.0, 0.0, 0.0))
+    x0, y0, z0 = (float(c + p[0]) for c, p in zip(patella_centre(shape), moved, strict=True))
+    return x0, y0, z0
+
+
+def patella_centre(shape: KneeShape) -> Vector:
+    """Where the patella's centre lies in the standard knee, mm: before its groove; a dislocated one slips back beside
+    the condyle."""
+    height = shape.patella_height / shape.scale
     cartilage = (shape.patellar_cartilage + shape.femoral_cartilage) / shape.scale
-    return 44.0 + cartilage - 0.7 * (shape.groove_depth - 6.5) - 0.5 * max(shape.patella_shift - 10, 0)
+    front = 44.0 + cartilage - 0.7 * (shape.groove_depth - 6.5)
+    # The trochlea rolls back 3.6 mm by 30 degrees, and the kneecap with it; 0.2 keeps a dislocated one off the condyle.
+    front -= 0.12 * shape.flexion + 0.2 * max(shape.patella_shift - 10, 0)
+    return shape.patella_shift, front, height

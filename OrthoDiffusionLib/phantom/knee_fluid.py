@@ -6,6 +6,7 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
+from OrthoDiffusionLib.phantom.knee_flexion import straightened
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -35,17 +36,17 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     depth = (shape.fluid if effusion == 0 else 5.0 + 12.0 * effusion) / size
     top = shape.patella_height / size + 24
     wide = 17 + 13 * effusion
+    # The recess lies on the shaft, and turns with the thigh.
+    points = straightened(region.points, shape.flexion)
     parts = [
-        ellipsoid(
-            region.points, (0, 25 + 0.5 * depth, top + 8 * effusion), (wide, 0.5 * depth + 0.3, 21 + 12 * effusion)
-        )
+        ellipsoid(points, (0, 25 + 0.5 * depth, top + 8 * effusion), (wide, 0.5 * depth + 0.3, 21 + 12 * effusion))
     ]
     if effusion:
         thick = 1.0 + 5.0 * effusion
         for side in (-1, 1):
-            parts.append(ellipsoid(region.points, (side * 37.5, 10, 28), (thick, 17, 14 + 8 * effusion)))
+            parts.append(ellipsoid(points, (side * 37.5, 10, 28), (thick, 17, 14 + 8 * effusion)))
         behind = 2.0 + 4.0 * max(effusion - 0.3, 0.0)
-        parts.append(ellipsoid(region.points, (-17, -32, 16), (11, behind, 13)))
+        parts.append(ellipsoid(points, (-17, -32, 16), (11, behind, 13)))
     recess = parts[0]
     for part in parts[1:]:
         recess = union(recess, part, 3)

@@ -8,6 +8,7 @@ import numpy as np
 
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector, ellipsoid
+from OrthoDiffusionLib.phantom.knee_bones import on_patella
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
 from OrthoDiffusionLib.phantom.tissues import Tissue
@@ -37,7 +38,7 @@ def paint_bruises(
         if findings[key] and fresh < BRUISED[key]:
             spots += [(centre, radius * size * (0.6 + 0.5 * findings[key])) for centre, radius in places]
     if findings["PD"]:
-        spots.append(((shape.patella_shift - 12, 50.0, shape.patella_height / shape.scale), 8 + 5 * findings["PD"]))
+        spots.append((on_patella(shape, (-12, 0, 0)), 8 + 5 * findings["PD"]))
     if generator.random() < INCIDENTAL:
         side, up = generator.choice((-1, 1), size=2)
         spots.append(((24.0 * side, generator.uniform(-14, 14), 4 + 9.0 * up), generator.uniform(5, 11)))

@@ -9,8 +9,9 @@ import numpy as np
 from OrthoDiffusionLib.anatomy import Joint
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.cords import Cord, CordBody, cord_body, paint_cord
-from OrthoDiffusionLib.phantom.distances import Field, Vector, bezier, curve, ellipsoid, turned, union
-from OrthoDiffusionLib.phantom.knee_bones import FLEXION_AXIS, patella_front
+from OrthoDiffusionLib.phantom.distances import Field, Vector, bezier, curve, ellipsoid, union
+from OrthoDiffusionLib.phantom.knee_bones import on_patella
+from OrthoDiffusionLib.phantom.knee_flexion import on_femur
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -41,28 +42,20 @@ def paint_ligaments(
     _paint_restraint(canvas, shape, findings["PD"])
 
 
-def _on_femur(shape: KneeShape, point: Vector) -> Vector:
-    """A point of the femur's frame, in the tibia's."""
-    x, y, z = (np.full((1,), value, np.float32) for value in point)
-    flexed = turned((x, y, z), 0, shape.flexion, FLEXION_AXIS)
-    x, y, z = turned(flexed, 2, shape.rotation, (0.0, 0.0, 0.0))
-    return float(x[0]), float(y[0]), float(z[0])
-
-
 def _cords(shape: KneeShape) -> dict[str, Cord]:
     half = 0.5 * shape.notch_width / shape.scale
     acl, pcl = shape.acl_radius / shape.scale, shape.pcl_radius / shape.scale
+
+    def at_femur(*point: float) -> Vector:
+        return on_femur((point[0], point[1], point[2]), shape.flexion, shape.rotation)
+
     return {
         # 31 to 38 mm long, from before the spines to the back of the lateral wall of the notch.
-        "ACL": Cord(
-            bezier((-2, 12, 3), (2, 0, 13), _on_femur(shape, (half - 0.5, -14, 33))), acl, (1.0, 1.2, 1.0), (0, 2, -6)
-        ),
+        "ACL": Cord(bezier((-2, 12, 3), (2, 0, 13), at_femur(half - 0.5, -14, 33)), acl, (1.0, 1.2, 1.0), (0, 2, -6)),
         # From the hollow behind the plateau over its edge to the front of the medial wall.
-        "PCL": Cord(
-            bezier((0, -25, -9), (-1, -24, 16), _on_femur(shape, (-half + 1.5, 4, 21)), 8), pcl, (1, 1, 1), (0, -3, 3)
-        ),
+        "PCL": Cord(bezier((0, -25, -9), (-1, -24, 16), at_femur(-half + 1.5, 4, 21), 8), pcl, (1, 1, 1), (0, -3, 3)),
         "LCL": Cord(
-            bezier((37, -20, -20), (43.5, -14, 6), _on_femur(shape, (41, -8, 30))),
+            bezier((37, -20, -20), (43.5, -14, 6), at_femur(41, -8, 30)),
             2.1 / shape.scale,
             (1, 1, 1),
             (2, -2, 0),
@@ -90,8 +83,7 @@ def _medial_collateral(
 
 def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float) -> None:
     """The medial patellofemoral ligament, a thin band from patella to epicondyle; torn when dislocated."""
-    patella = (shape.patella_shift - 20, patella_front(shape) - 4, shape.patella_height / shape.scale + 4)
-    path = bezier((-40, -2, 33), (-40, 26, 36), patella, 8)
+    path = bezier((-40, -2, 33), (-40, 26, 36), on_patella(shape, (-20, -4, 4)), 8)
     region = canvas.region(tuple(path.min(axis=0) - 10), tuple(path.max(axis=0) + 10))
     distance, along = curve(region.points, path, (1, 1, 6), reach=9)
     body = CordBody(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))

@@ -88,7 +88,7 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
     return KneeShape(
         scale=1.0 + 0.065 * large,
         bend_seed=int(generator.integers(2**31)),
-        flexion=between(0, 22),
+        flexion=between(0, 30),
         rotation=between(-5, 5),
         slope=between(4, 11),
         femoral_cartilage=between(1.6, 2.8),

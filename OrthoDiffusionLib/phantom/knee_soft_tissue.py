@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field, bezier, curve, intersection, loft, union
-from OrthoDiffusionLib.phantom.knee_bones import patella_front
+from OrthoDiffusionLib.phantom.knee_bones import on_patella, patella_centre
+from OrthoDiffusionLib.phantom.knee_flexion import flexed, flexed_box, straightened
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.muscles import paint_bellies, section_box
 from OrthoDiffusionLib.phantom.smooth_fields import draw_smooth_field, smooth_field
@@ -57,7 +59,7 @@ MUSCLES = {
 def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, generator: np.random.Generator) -> None:
     """Paint the leg without its joint; `bones` is the distance to them over the whole lattice."""
     region = canvas.everywhere()
-    fascia = loft(region.points, FASCIA, 2.2) * canvas.scale
+    fascia = loft(straightened(region.points, shape.flexion), FASCIA, 2.2) * canvas.scale
     front = 7.5 * np.exp(
         -((region.points[0] / 27) ** 2) - ((region.points[2] - shape.patella_height / shape.scale) / 32) ** 2
     )
@@ -74,7 +76,7 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, gen
     canvas.paint(leg, leg.below(sheet, 0.35) & ~leg.below(sheet, -0.35), Tissue.SEPTUM)
     _paint_small_vessels(canvas, leg, outer, sheet, generator)
     paint_bellies(canvas, _muscles(canvas, shape, generator), fascia + 1.0, generator)
-    _paint_vessels(canvas, generator)
+    _paint_vessels(canvas, shape, generator)
     _paint_tendons(canvas, shape)
 
 
@@ -84,10 +86,11 @@ def _muscles(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random.Gener
         table[:, 3:] *= shape.muscle * generator.uniform(0.9, 1.1)
         first, last = table[0, 0], table[-1, 0]
         ends = (first if first > -100 else -130, last if last < 100 else 130)
-        part = canvas.region(*section_box(table, *ends))
-        distance = loft(part.points, table, 2.2)
+        part = canvas.region(*flexed_box(*section_box(table, *ends), shape.flexion))
+        points = straightened(part.points, shape.flexion)
+        distance = loft(points, table, 2.2)
         # The ends within the field of view are closed; beyond it the muscle goes on.
-        for end, within in ((first - part.points[2], first > -100), (part.points[2] - last, last < 100)):
+        for end, within in ((first - points[2], first > -100), (points[2] - last, last < 100)):
             if within:
                 distance = intersection(distance, end, 12)
         yield part, distance
@@ -113,13 +116,14 @@ def _paint_small_vessels(
         canvas.paint(around, inside, Tissue.VESSEL)
 
 
-def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> None:
+def _paint_vessels(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random.Generator) -> None:
     """Popliteal artery, vein and tibial nerve, in the fat behind the joint."""
     bundle = ((0.0, -34.0, 3.4, Tissue.VESSEL), (3.5, -40.0, 4.0, Tissue.VESSEL), (6.0, -46.0, 2.8, Tissue.NERVE))
     for x, y, radius, tissue in bundle:
         x, y = x + generator.uniform(-3, 3), y + generator.uniform(-2, 2)
-        path = bezier((x - 6, y + 12, 120), (x, y, 15), (x + 1, y + 3, -120))
-        region = canvas.region((x - 14, y - 14, -130), (x + 14, y + 22, 130))
+        path = bezier(flexed((x - 6, y + 12, 120), shape.flexion), (x, y, 15), (x + 1, y + 3, -120))
+        low, high = path.min(axis=0) - radius - 6, path.max(axis=0) + radius + 6
+        region = canvas.region(tuple(low), tuple(high))
         distance, _ = curve(region.points, path, reach=radius + 4)
         region, (distance,) = region.around(distance, level=radius + 0.5)
         room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
@@ -128,14 +132,15 @@ def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> Non
 
 
 def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
-    front, height, shift = patella_front(shape), shape.patella_height / shape.scale, shape.patella_shift
+    shift, front, height = patella_centre(shape)
+    thigh = partial(flexed, flexion=shape.flexion)
     bands = (
         # Patellar and quadriceps tendons, iliotibial band, semitendinosus, biceps: path, half width, half depth.
-        (bezier((shift, front + 6, height - 15), (0.5 * shift + 2, front + 3, height - 38), (8, 31, -36)), 13.0, 2.5),
-        (bezier((shift, front + 3, height + 17), (0.6 * shift, front - 2, height + 36), (0, 38, 130)), 15.0, 3.3),
-        (bezier((30, 20, -8), (43.5, 12, 20), (46, 4, 120)), 1.1, 8.0),
-        (bezier((-36, -2, -60), (-38, -34, -5), (-24, -46, 120)), 2.2, 2.2),
-        (bezier((38, -20, -20), (40, -24, -2), (38, -28, 40)), 2.6, 3.2),
+        (bezier(on_patella(shape, (0, 6, -15)), (0.5 * shift + 2, front + 3, height - 38), (8, 31, -36)), 13.0, 2.5),
+        (bezier(on_patella(shape, (0, 3, 17)), thigh((0.6 * shift, 49, height + 36)), thigh((0, 38, 130))), 15.0, 3.3),
+        (bezier((30, 20, -8), (43.5, 12, 20), thigh((46, 4, 120))), 1.1, 8.0),
+        (bezier((-36, -2, -60), (-38, -34, -5), thigh((-24, -46, 120))), 2.2, 2.2),
+        (bezier((38, -20, -20), (40, -24, -2), thigh((38, -28, 40))), 2.6, 3.2),
     )
     for path, half_width, half_depth in bands:
         low, high = path.min(axis=0) - 16, path.max(axis=0) + 16

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.centres import CENTRES, TRAINING
+from OrthoDiffusionLib.phantom.centres import ANYWHERE, CENTRES, TRAINING
 from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
 from OrthoDiffusionLib.phantom.findings import Prevalence, draw_findings
 from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS
@@ -125,7 +125,7 @@ def scan_anatomy(
     Args:
         anatomy: of the joint.
         seed: of the scan, 0 or more.
-        centre: a key of `CENTRES`; None draws one of those for training.
+        centre: a key of `CENTRES`; None draws one of those for training, or takes `ANYWHERE` for a random contrast.
         contrast: `physical`, or `random` for tissues whose signals are drawn at random in each series.
 
     Raises:
@@ -138,8 +138,8 @@ def scan_anatomy(
     joint_centre[:3, 3] = place.uniform(-60, 60, size=3)
     mirror = np.diag([-1.0 if anatomy.laterality == "left" else 1.0, 1.0, 1.0, 1.0])
     to_joint = mirror @ np.linalg.inv(joint_centre)
-    drawn = str(place.choice(TRAINING))
-    site = CENTRES[centre or drawn]
+    drawn = CENTRES[str(place.choice(TRAINING))] if contrast == "physical" else ANYWHERE
+    site = drawn if centre is None else CENTRES[centre]
     planes = {}
     stack_centres = JOINT_MODELS[anatomy.joint].stack_centres
     side = mirror[0, 0]
