@@ -16,7 +16,9 @@ from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
 from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fusion
-from OrthoDiffusionLib.training.trained_plane import PARTS, TrainedPlane, common_description, load_plane
+from OrthoDiffusionLib.training.settings import FineTuneSettings
+from OrthoDiffusionLib.training.starting_points import is_pretraining, starting_point
+from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
 
 
 class BundleCard(BaseModel):
@@ -33,9 +35,13 @@ class BundleCard(BaseModel):
         copyright: line.
         data: what the model was trained on, one or two sentences.
         studies: how many.
+        seeds: of phantoms among them, so that anyone can make them again.
         synthetic: whether none of it shows a person.
         known_limits: one sentence each.
         clinical_codes: what the numbers of sex, patient type and event mean; needed where clinical data are read.
+        joint: of the images, where a plane comes from a pre-training alone; trained heads say it themselves.
+        block: of such a plane, where features are best taken, as `orthodiffusion probe` finds.
+        timestep: of the noise there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,9 +56,13 @@ class BundleCard(BaseModel):
     copyright: str
     data: str
     studies: int = Field(ge=1)
+    seeds: str = ""
     synthetic: bool = False
     known_limits: tuple[str, ...] = Field(min_length=1)
     clinical_codes: str = ""
+    joint: str = "knee"
+    block: str = FineTuneSettings.model_fields["block"].default
+    timestep: int = FineTuneSettings.model_fields["timestep"].default
 
 
 def export_bundle(
@@ -67,7 +77,8 @@ def export_bundle(
 
     Args:
         folder: of the bundle; must not exist yet.
-        planes: folder of each plane's networks, as the training commands leave it.
+        planes: folder of each plane's networks, as the training commands leave it; of a pre-training's, the bundle has
+            the averaged encoder, to take features or to train heads on.
         card: what people know about the model.
         fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
             enough held-out studies for one.
@@ -78,7 +89,7 @@ def export_bundle(
         OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks or the fusion do not belong
             together; what writing a bundle raises.
     """
-    trained = {plane: load_plane(path) for plane, path in planes.items()}
+    trained = {plane: _trained(path, plane, card) for plane, path in planes.items()}
     first = common_description(trained)
     joint = load_joint(first.joint)
     weights: dict[str, Mapping[str, torch.Tensor]] = {}
@@ -131,7 +142,7 @@ def export_bundle(
             "description": card.data,
             "studies": card.studies,
             "synthetic": card.synthetic,
-            "seeds": "",
+            "seeds": card.seeds,
             "known_limits": card.known_limits,
         },
         "lineage": {
@@ -149,6 +160,21 @@ def export_bundle(
             f"{error.errors()[0]['msg']}: {'.'.join(map(str, error.errors()[0]['loc']))}.",
             detail=str(error),
         ) from error
+
+
+def _trained(folder: Path, plane: Plane, card: BundleCard) -> TrainedPlane:
+    if is_pretraining(folder) and not (folder / DESCRIPTION).exists():
+        try:
+            place = FineTuneSettings(block=card.block, timestep=card.timestep)
+        except ValidationError as error:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                "The card's block or timestep is none that features can be taken at.",
+                "Set block to mid_0, mid_1 or mid_2, and timestep to 0 to 999.",
+                detail=str(error),
+            ) from error
+        return starting_point(str(folder), plane, card.joint, place)
+    return load_plane(folder)
 
 
 def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

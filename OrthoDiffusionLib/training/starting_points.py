@@ -42,7 +42,7 @@ def features_of_source(source: str, plane: Plane, settings: Chosen) -> Chosen:
     place: PlaneDescription | PlaneRecipe | None = None
     if (folder / DESCRIPTION).exists():
         place = load_plane(folder).description
-    elif not _is_pretraining(folder):
+    elif not is_pretraining(folder):
         place = open_bundle(find_bundle(source)).manifest.planes.get(plane)
     if place is None:
         return settings
@@ -52,7 +52,8 @@ def features_of_source(source: str, plane: Plane, settings: Chosen) -> Chosen:
     )
 
 
-def _is_pretraining(folder: Path) -> bool:
+def is_pretraining(folder: Path) -> bool:
+    """Whether a folder is one that `orthodiffusion pretrain` left its checkpoints in."""
     return folder.is_dir() and any(folder.glob("checkpoint-*"))
 
 
@@ -77,7 +78,7 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     folder = Path(source)
     if (folder / DESCRIPTION).exists():
         return _former(load_plane(folder), plane, joint, settings)
-    if not _is_pretraining(folder):
+    if not is_pretraining(folder):
         return _of_bundle(source, plane, joint, settings)
     trained = pretrained_encoder(folder, plane)
     config = trained.encoder.config

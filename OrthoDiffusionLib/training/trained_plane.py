@@ -133,7 +133,7 @@ def load_plane(folder: Path) -> TrainedPlane:
         raise OrthoDiffusionError(
             ErrorKind.CHECKPOINT_INVALID,
             "The folder holds no networks of a plane, or not all of them.",
-            "Name the output folder of `orthodiffusion train-segmentation` or `train-diagnosis`.",
+            "Name the output folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`.",
             detail=str(error),
         ) from error
     return TrainedPlane(description, networks.eval().requires_grad_(False))

@@ -17,6 +17,7 @@ from tiny_dataset import write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 
 CARD = {
     "name": "tiny", "version": "0.0.1", "title": "A tiny model", "license": "MIT", "license_text": "MIT",
@@ -85,3 +86,16 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     alone = json.loads((tmp_path / "findings" / "result.json").read_text(encoding="utf-8"))
     assert alone["findings"] == result["findings"]
     assert not list((tmp_path / "findings").glob("labels_*"))
+    encoder_alone = tmp_path / "encoder-alone"
+    card = {**CARD, "seeds": "0 to 8", "block": "mid_1", "timestep": 90}
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    orthodiffusion(
+        "bundle", "export", "--axial", tmp_path / "axial-pretrained", "--output", encoder_alone,
+        "--card", tmp_path / "card.yaml",
+    )  # fmt: skip
+    assert "axial: mid_1 at timestep 90; features only" in orthodiffusion("bundle", "show", encoder_alone)
+    assert open_bundle(encoder_alone).manifest.training_data.seeds == "0 to 8"
+    weights = load_file(encoder_alone / "models" / "axial_encoder.safetensors")
+    averaged = pretrained_encoder(tmp_path / "axial-pretrained", Plane.AXIAL).encoder.state_dict()
+    assert weights.keys() == averaged.keys()
+    assert all(torch.equal(weights[name], averaged[name]) for name in weights)
