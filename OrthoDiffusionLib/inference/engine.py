@@ -20,6 +20,7 @@ from OrthoDiffusionLib.inference.clinical_reading import clinical_reading
 from OrthoDiffusionLib.inference.device_failures import device_failures
 from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
+from OrthoDiffusionLib.inference.fused_labels import fused_labels
 from OrthoDiffusionLib.inference.grids import ScoreVolume, averaged, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
@@ -170,7 +171,7 @@ class Engine:
         if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
             affine, shape = fused_grid({plane: study.series[plane].volume for plane in together})
-            fused, _ = label_grid([masks.combined[plane] for plane in together], affine, shape, watch.check)
+            fused = fused_labels([masks.combined[plane] for plane in together], affine, shape, watch.check)
             fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
             write_labels(folder / fused_name, fused, affine)
             region = load_joint(manifest.joint).region

@@ -136,11 +136,30 @@ def sample_scores(
     plane: ScoreVolume, affine: npt.NDArray[np.float64], rows: tuple[int, int], shape: tuple[int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities (classes, rows, j, k) at the target's voxel centres, zero outside, and where inside (0 or 1)."""
+    grid, inside = sampling_grid(plane, affine, rows, shape)
+    mask = inside.float()
+    return sample_at(plane.scores, grid) * mask, mask
+
+
+def sampling_grid(
+    plane: ScoreVolume, affine: npt.NDArray[np.float64], rows: tuple[int, int], shape: tuple[int, int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where a target's voxel centres lie in a plane's volume.
+
+    Args:
+        plane: whose grid.
+        affine: (4, 4), index of the target grid to RAS in mm.
+        rows: first and last but one index of the target's first axis.
+        shape: of the target grid.
+
+    Returns:
+        positions as `grid_sample` takes them, float32 (rows, j, k, 3); and which are inside, bool (rows, j, k).
+    """
     to_plane = np.linalg.inv(plane.affine) @ affine
     axes = [torch.arange(*rows), torch.arange(shape[1]), torch.arange(shape[2])]
     i, j, k = (axis.to(torch.float64) for axis in axes)
     depth, height, width = plane.scores.shape[1:]
-    # grid_sample wants the last axis of the input first: here j, i, k of a (k, i, j) array.
+    # `grid_sample` wants the last axis of the input first: here j, i, k of a (k, i, j) array.
     extents = {0: height, 1: width, 2: depth}
     inside = torch.ones((rows[1] - rows[0], shape[1], shape[2]), dtype=torch.bool)
     normalised = []
@@ -151,9 +170,11 @@ def sample_scores(
         inside &= (position >= -0.5 - 1e-6) & (position <= extents[axis] - 0.5 + 1e-6)
         span = max(extents[axis] - 1, 1)
         normalised.append((2.0 * position / span - 1.0 if extents[axis] > 1 else torch.zeros_like(position)).float())
-    grid = torch.stack(normalised, dim=-1)[None]
-    sampled = torch.nn.functional.grid_sample(
-        plane.scores[None], grid, mode="bilinear", padding_mode="border", align_corners=True
+    return torch.stack(normalised, dim=-1), inside
+
+
+def sample_at(scores: torch.Tensor, positions: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
+    """Values of a volume (classes, k, i, j) at positions (a, b, c, 3) of `sampling_grid`: (classes, a, b, c)."""
+    return torch.nn.functional.grid_sample(
+        scores[None], positions[None], mode=mode, padding_mode="border", align_corners=True
     )[0]
-    mask = inside.float()
-    return sampled * mask, mask

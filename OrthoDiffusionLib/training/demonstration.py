@@ -28,18 +28,16 @@ STACK_SIZE = 160
 
 BLOCKS = {Plane.AXIAL: "mid_0", Plane.SAGITTAL: "mid_0", Plane.CORONAL: "mid_2"}
 TIMESTEP = 10
-STEPS = {Plane.AXIAL: 900, Plane.SAGITTAL: 900}
-"""Of the masks' training: what two cores do in 70 minutes. The coronal plane keeps its parent's masks."""
+STEPS = {Plane.AXIAL: 600, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}
+"""Of the masks' training: what two cores do in an hour."""
 
-SEGMENTATION_SEEDS = (*range(2000, 2060), *range(5000, 5090))
-DIAGNOSIS_SEEDS = range(6000, 6150)
+SEGMENTATION_SEEDS = range(7000, 7080)
+DIAGNOSIS_SEEDS = range(8000, 8150)
 """Other phantoms than those of the masks: encoders that know a study's own masks would make its logits too sure."""
 
 
-def train_masks(plane: Plane, parent: str, folder: Path, processes: int) -> str:
-    """Encoder and decoder of a plane, from a bundle's: the folder that holds them, or the bundle for those it keeps."""
-    if plane not in STEPS:
-        return parent
+def train_masks(plane: Plane, parent: str, folder: Path, processes: int) -> Path:
+    """Encoder and decoder of a plane, from a bundle's; the folder that holds them."""
     output = folder / f"{plane.value}-masks"
     if not (output / DESCRIPTION).exists():
         changes = [f"steps={STEPS[plane]}", f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
@@ -48,16 +46,16 @@ def train_masks(plane: Plane, parent: str, folder: Path, processes: int) -> str:
         studies = prepare_phantoms(SEGMENTATION_SEEDS, folder / "cache", STACK_SIZE, processes, random_contrast=True)
         trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
         save_plane(output, trained, {})
-    return str(output)
+    return output
 
 
-def train_findings(plane: Plane, masks: str, folder: Path, processes: int) -> Path:
+def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> Path:
     """A diagnosis head on a plane's encoder, which stays as it is; the folder that holds both heads."""
     output = folder / plane.value
     if not (output / DESCRIPTION).exists():
         changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
         settings = load_settings(DiagnosisSettings, "demonstration-diagnosis", changes)
-        start = starting_point(masks, plane, "knee", settings)
+        start = starting_point(str(masks), plane, "knee", settings)
         studies = prepare_phantoms(DIAGNOSIS_SEEDS, folder / "cache", STACK_SIZE, processes)
         trained, held_out, pooled = train_diagnosis(start, studies, settings, lambda *_: None)
         save_pooled(output, pooled)
