@@ -17,7 +17,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 def evaluate(
     bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Bundle to evaluate.")] = None,  # noqa: UP045
     studies: Annotated[int, typer.Option(help="How many phantoms.", min=2)] = 50,
-    seed: Annotated[int, typer.Option(help="Of the first phantom; training used 1000 to 6149.", min=0)] = 90000,
+    seed: Annotated[int, typer.Option(help="Of the first phantom; training used 1000 to 8149.", min=0)] = 90000,
     centre: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
