@@ -20,11 +20,15 @@ LEAST_SHARED = 100
 LEAST_GAIN = 0.01
 """Of overlap, from 0 to 1, by which a shift must be better than none."""
 
+LEAST_OVERLAP = 0.1
+"""From 0 to 1, of planes within the search's reach: farther apart they hardly touch, and no shift looks better."""
+
 
 def displacement(first: ScoreVolume, second: ScoreVolume) -> npt.NDArray[np.float64] | None:
     """How far the second plane's structures lie from the first's: the shift that makes them overlap best, undone.
 
-    Shifts beyond `FARTHEST_MM` are found as far as that.
+    Shifts beyond `FARTHEST_MM` are found as far as that; structures that hardly overlap at any shift within it lie that
+    far apart along all axes.
 
     Args:
         first: class probabilities of one plane, background first.
@@ -51,6 +55,8 @@ def displacement(first: ScoreVolume, second: ScoreVolume) -> npt.NDArray[np.floa
     still = disagreement(np.zeros(3))
     bounds = [(-FARTHEST_MM, FARTHEST_MM)] * 3
     best = minimize(disagreement, np.zeros(3), method="Powell", bounds=bounds, options={"xtol": 0.1, "ftol": 1e-3})
+    if best.fun > 1 - LEAST_OVERLAP:
+        return np.full(3, FARTHEST_MM)
     # The search along a line may end on a worse place than it began; and a shift that gains nothing is no movement.
     if best.fun > still - LEAST_GAIN:
         return np.zeros(3)

@@ -55,6 +55,13 @@ def test_a_known_displacement_is_found(moved: tuple[float, float, float]) -> Non
     assert np.abs(found - moved).max() < 0.5
 
 
+@pytest.mark.parametrize("moved", [(0.0, 28.0, 0.0), (0.0, -45.0, 25.0), (0.0, 0.0, 50.0)])
+def test_planes_far_apart_never_count_as_one_place(moved: tuple[float, float, float]) -> None:
+    found = displacement(ball_seen_by(2), ball_seen_by(0, moved))
+    assert found is not None
+    assert np.linalg.norm(found) > 14
+
+
 def test_planes_that_share_nothing_say_nothing() -> None:
     away = ball_seen_by(0)
     affine = away.affine.copy()
