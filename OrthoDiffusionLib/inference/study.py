@@ -9,10 +9,19 @@ from pathlib import Path
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.request import StudyRequest
-from OrthoDiffusionLib.volumes.checks import check_affine, check_study, check_volume
-from OrthoDiffusionLib.volumes.orientation import is_nearly_isotropic, plane_of, slice_axis
+from OrthoDiffusionLib.volumes.checks import (
+    check_affine,
+    check_modality,
+    check_one_orientation,
+    check_same_patient,
+    check_study,
+    check_volume,
+)
+from OrthoDiffusionLib.volumes.names import left_out
+from OrthoDiffusionLib.volumes.orientation import clear_plane, is_nearly_isotropic, plane_of, slice_count
 from OrthoDiffusionLib.volumes.reading import read_series, survey_series
 from OrthoDiffusionLib.volumes.resampling import reformat
+from OrthoDiffusionLib.volumes.visits import keep_one_visit, say_several_visits
 from OrthoDiffusionLib.volumes.volume import Volume
 
 
@@ -47,12 +56,15 @@ class Study:
 def assemble_study(request: StudyRequest) -> Study:
     """Read what the request names, check it, and give each plane its volume.
 
-    Series named for a plane must lie in it. Other series are sorted by their affines; where two lie in one plane the
-    one with more slices is taken, and the person is told. A nearly isotropic volume stands for planes that have none.
+    Series named for a plane must lie in it. Other series are sorted by their affines: those of one visit, as
+    `keep_one_visit` says, without localizers and without what is not MR. Where two lie in one plane the one with more
+    slices is taken. The person is told of all that was left out. A nearly isotropic volume stands for planes that have
+    none.
 
     Raises:
         OrthoDiffusionError: one of the kinds that `read_series`, `check_volume` and `check_study` raise; USAGE, when a
-            named plane is given a folder with several series of that plane; EMPTY_STUDY, when there is nothing to read.
+            named plane is given a folder with several series of that plane, or a series is not MR and was named or is
+            all there is; EMPTY_STUDY, when there is nothing to read.
     """
     if not request.paths and not request.series:
         raise OrthoDiffusionError(
@@ -62,13 +74,16 @@ def assemble_study(request: StudyRequest) -> Study:
     volumes = {plane: _named_series(plane, path, warnings) for plane, path in request.series.items()}
     _sort_into_planes(request.paths, volumes, warnings)
     check_study(volumes)
+    warnings += say_several_visits(volumes.values())
     series = {plane: StudySeries(volumes[plane], volumes[plane]) for plane in Plane if plane in volumes}
-    return Study(_with_reformatted_planes(series, warnings), tuple(warnings))
+    complete = _with_reformatted_planes(series, warnings)
+    return Study(complete, tuple(dict.fromkeys(warnings)))
 
 
 def _named_series(plane: Plane, path: Path, warnings: list[str]) -> Volume:
     candidates = read_series(path)
     if len(candidates) == 1:
+        check_modality(candidates[0])
         check_volume(candidates[0])
         return candidates[0]
     matching: list[Volume] = []
@@ -77,12 +92,13 @@ def _named_series(plane: Plane, path: Path, warnings: list[str]) -> Volume:
         if min(candidate.shape) == 1:
             continue
         try:
+            check_modality(candidate)
             # First, for an affine that is no place in space lies in no plane.
             check_affine(candidate.affine)
         except OrthoDiffusionError as refusal:
             astray.append((candidate.source.name, refusal))
             continue
-        if _plane_or_none(candidate) is plane:
+        if clear_plane(candidate.affine, candidate.shape) is plane:
             matching.append(candidate)
     if astray and not matching:
         raise astray[0][1]
@@ -99,25 +115,36 @@ def _named_series(plane: Plane, path: Path, warnings: list[str]) -> Volume:
 
 
 def _sort_into_planes(paths: tuple[Path, ...], volumes: dict[Plane, Volume], warnings: list[str]) -> None:
-    named = set(volumes)
+    named = dict(volumes)
+    candidates: list[Volume] = []
     for volume in _usable(paths, bool(named), warnings):
-        plane = plane_of(volume.affine, volume.shape)
-        if plane in named:
-            warnings.append(
-                f"“{volume.source.name}” was left out: another series was named for the {plane.value} plane."
-            )
-        elif plane not in volumes:
-            volumes[plane] = volume
+        clear = clear_plane(volume.affine, volume.shape)
+        if clear is not None and clear in named:
+            warnings.append(left_out([volume.source.name], f"another series was named for the {clear.value} plane."))
         else:
-            check_study_of_one_plane(volumes[plane], volume)
-            kept, left = volumes[plane], volume
-            if _slices(volume) > _slices(kept):
-                kept, left = volume, kept
-            volumes[plane] = kept
-            warnings.append(
-                f"Two {plane.value} series were given; “{kept.source.name}” was assessed and"
-                f" “{left.source.name}” left out."
-            )
+            candidates.append(volume)
+    # Before one visit is chosen, which would choose one of two people without a word of the other.
+    check_same_patient([*named.values(), *candidates])
+    candidates, said = keep_one_visit(candidates, named.values())
+    warnings += said
+    for volume in candidates:
+        plane = plane_of(volume.affine, volume.shape)
+        volumes[plane] = _with_more_slices(plane, volumes[plane], volume, warnings) if plane in volumes else volume
+
+
+def _with_more_slices(plane: Plane, first: Volume, second: Volume, warnings: list[str]) -> Volume:
+    """The one of two series of a plane that is assessed; both must be of one patient and place, and two volumes."""
+    # Their keys only tell the two apart here.
+    check_study({Plane.AXIAL: first, Plane.SAGITTAL: second}, check_planes=False)
+    slices, others = (slice_count(volume.affine, volume.shape) for volume in (first, second))
+    kept, left = (second, first) if others > slices else (first, second)
+    if kept.source.name != left.source.name:
+        choice = f"“{kept.source.name}” was assessed and “{left.source.name}” left out."
+    else:
+        which = "first one" if slices == others else f"one with {max(slices, others)} slices"
+        choice = f"both are called “{kept.source.name}”, and the {which} was assessed."
+    warnings.append(f"Two {plane.value} series were given; {choice}")
+    return kept
 
 
 def _usable(paths: tuple[Path, ...], others_named: bool, warnings: list[str]) -> list[Volume]:
@@ -132,6 +159,8 @@ def _usable(paths: tuple[Path, ...], others_named: bool, warnings: list[str]) ->
             raise survey.refusals[0].error
         for volume in survey.volumes:
             try:
+                check_modality(volume)
+                check_one_orientation(volume)
                 check_volume(volume)
                 usable.append(volume)
             except OrthoDiffusionError as refusal:
@@ -146,29 +175,11 @@ def _usable(paths: tuple[Path, ...], others_named: bool, warnings: list[str]) ->
 
 
 def _left_out(refusals: list[tuple[str, OrthoDiffusionError]]) -> list[str]:
-    return [f"“{name}” was left out: {refusal.sentence}" for name, refusal in refusals]
-
-
-def _slices(volume: Volume) -> int:
-    return volume.shape[slice_axis(volume.affine, volume.shape)]
-
-
-def check_study_of_one_plane(first: Volume, second: Volume) -> None:
-    """Refuse two series of one plane that are the same volume, of two patients or of two places.
-
-    Raises:
-        OrthoDiffusionError: as `check_study` does.
-    """
-    check_study({Plane.AXIAL: first, Plane.SAGITTAL: second}, check_planes=False)
-
-
-def _plane_or_none(volume: Volume) -> Plane | None:
-    try:
-        return plane_of(volume.affine, volume.shape)
-    except OrthoDiffusionError as refusal:
-        if refusal.kind is ErrorKind.AMBIGUOUS_PLANE:
-            return None
-        raise
+    """Each reason once, with the names of all that it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, refusal in refusals:
+        names.setdefault(refusal.sentence, []).append(name)
+    return [left_out(of_one_reason, sentence) for sentence, of_one_reason in names.items()]
 
 
 def _with_reformatted_planes(series: dict[Plane, StudySeries], warnings: list[str]) -> dict[Plane, StudySeries]:

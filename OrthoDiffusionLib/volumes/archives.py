@@ -22,8 +22,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     """Unpack a zip into a temporary folder (mode 0700), and remove that folder whatever happens.
 
     Raises:
-        OrthoDiffusionError: TRUNCATED_FILE, UNREADABLE_FILE (also for a member that points out of the archive, and for
-            one under a password) or DISK_FULL.
+        OrthoDiffusionError: TRUNCATED_FILE, UNREADABLE_FILE (also for a member that points out of the archive, for one
+            under a password, and for a name that is not UTF-8) or DISK_FULL.
     """
     if not zipfile.is_zipfile(path):
         raise truncated(detail="a zip without its directory")
@@ -34,8 +34,8 @@ def unpacked(path: Path) -> Iterator[Path]:
                 _unpack(archive, folder)
         except (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError) as error:
             raise truncated(detail=type(error).__name__) from error
-        except (RuntimeError, NotImplementedError) as error:
-            # zipfile raises these for passwords and for compressions it does not know.
+        except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+            # zipfile raises these for passwords, for compressions it does not know, and for names that are not UTF-8.
             raise unreadable("zip", detail=type(error).__name__) from error
         yield folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,45 @@ def check_affine(affine: npt.NDArray[np.float64]) -> None:
         raise bad_affine("The voxel axes of the volume are not at right angles.")
 
 
+def check_modality(volume: Volume) -> None:
+    """Refuse a series of which DICOM says that it is not MR; one that says nothing passes.
+
+    Raises:
+        OrthoDiffusionError: USAGE.
+    """
+    modality = volume.source.modality
+    if modality is not None and modality.strip().upper() != "MR":
+        raise OrthoDiffusionError(ErrorKind.USAGE, f"The series is {modality.strip()}, not MR.", "Choose an MR series.")
+
+
+def check_one_orientation(volume: Volume) -> None:
+    """Refuse a part of a series that shows several planes; only a person can say that it stands for one of them.
+
+    Raises:
+        OrthoDiffusionError: MIXED_ORIENTATIONS.
+    """
+    if volume.source.of_several_orientations:
+        raise OrthoDiffusionError(
+            ErrorKind.MIXED_ORIENTATIONS,
+            "The series holds slices of several planes, as a localizer does.",
+            "Choose a series of one plane, or name this one for a plane.",
+        )
+
+
+def check_same_patient(volumes: Iterable[Volume]) -> None:
+    """Refuse series of more than one patient, as far as DICOM says whose they are.
+
+    Raises:
+        OrthoDiffusionError: DIFFERENT_PATIENTS.
+    """
+    if len({volume.source.patient_key for volume in volumes} - {None}) > 1:
+        raise OrthoDiffusionError(
+            ErrorKind.DIFFERENT_PATIENTS,
+            "The series belong to different patients.",
+            "Choose the series of one visit of one patient.",
+        )
+
+
 def check_study(volumes: Mapping[Plane, Volume], check_planes: bool = True) -> None:
     """Refuse volumes that do not make up one study.
 
@@ -112,12 +151,7 @@ def check_study(volumes: Mapping[Plane, Volume], check_planes: bool = True) -> N
                     f"The volume given as {plane.value} is {actual}.",
                     f"Give it as the {actual} series, and choose a {plane.value} one instead.",
                 )
-    if len({volume.source.patient_key for volume in volumes.values() if volume.source.patient_key is not None}) > 1:
-        raise OrthoDiffusionError(
-            ErrorKind.DIFFERENT_PATIENTS,
-            "The series belong to different patients.",
-            "Choose the series of one visit of one patient.",
-        )
+    check_same_patient(volumes.values())
     if any(shared_fraction(first, second) < MIN_SHARED_FRACTION for first, second in pairs):
         raise OrthoDiffusionError(
             ErrorKind.NO_OVERLAP,

@@ -8,7 +8,7 @@ from pathlib import Path
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.volumes.dicom_headers import SliceHeader, read_slice_headers
 from OrthoDiffusionLib.volumes.dicom_pixels import read_stack_pixels
-from OrthoDiffusionLib.volumes.dicom_stacks import split_into_stacks, stack_affine
+from OrthoDiffusionLib.volumes.dicom_stacks import lie_in_several_directions, split_into_stacks, stack_affine
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
 
 
@@ -42,19 +42,23 @@ def read_dicom(paths: Iterable[Path], refuse: Callable[[str, OrthoDiffusionError
         name = f"{headers[0].modality or 'DICOM'} series {headers[0].series_number}".strip()
         try:
             stacks = split_into_stacks(headers)
+            # Without a UID, nothing says that the slices are one series: they may be all of an anonymised study.
+            several = bool(headers[0].series_uid) and lie_in_several_directions(stacks)
             for number, stack in enumerate(stacks, start=1):
                 part = name if len(stacks) == 1 else f"{name} part {number}"
-                volumes.append(Volume(read_stack_pixels(stack), stack_affine(stack), _source(part, stack[0])))
+                source = _source(part, stack[0], several)
+                volumes.append(Volume(read_stack_pixels(stack), stack_affine(stack), source))
         except OrthoDiffusionError as refusal:
             refuse(name, refusal)
     return volumes
 
 
-def _source(name: str, header: SliceHeader) -> SeriesSource:
+def _source(name: str, header: SliceHeader, of_several_orientations: bool) -> SeriesSource:
     return SeriesSource(
         name=name,
         series_uid=header.series_uid or None,
         study_uid=header.study_uid or None,
         patient_key=header.patient_key,
         modality=header.modality or None,
+        of_several_orientations=of_several_orientations,
     )

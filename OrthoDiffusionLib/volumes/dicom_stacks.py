@@ -50,6 +50,11 @@ def split_into_stacks(slices: Sequence[SliceHeader]) -> list[Stack]:
     return stacks
 
 
+def lie_in_several_directions(stacks: Sequence[Stack]) -> bool:
+    """Whether the stacks of one series are of different orientations, as a localizer's are and those of echoes not."""
+    return len(_by_orientation([stack[0] for stack in stacks])) > 1
+
+
 def stack_affine(stack: Stack) -> npt.NDArray[np.float64]:
     """Index (column, row, slice) to RAS in mm, from the slices' own positions.
 

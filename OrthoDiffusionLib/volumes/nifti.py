@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from OrthoDiffusionLib.volumes.names import shown_name
 from OrthoDiffusionLib.volumes.refusals import bad_affine, bad_spacing, not_a_volume, truncated, unreadable
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
 
@@ -20,6 +21,10 @@ SPACING_TOLERANCE = 0.01
 """Relative difference allowed between the header's voxel sizes and those of its affine."""
 
 _GZIP = b"\x1f\x8b"
+_NOT_PACKED = "Not a gzipped file"
+"""How the message of Python's gzip starts where other bytes follow the packed ones."""
+
+_DRAINED_BYTES = 1 << 20
 _MILLIMETRES = (0, 2)
 _MOST_PACKED = 1032
 """Bytes that one byte of deflated data can stand for at most (zlib's technical details)."""
@@ -47,6 +52,8 @@ def read_nifti(path: Path) -> Volume:
             image: Any = kind.from_stream(file)
             affine = np.asarray(image.affine, np.float64)
             array = np.asanyarray(image.dataobj)
+            if isinstance(file, gzip.GzipFile):
+                _check_sum(file)
     except (EOFError, zlib.error, OSError, ValueError) as error:
         raise truncated(detail=type(error).__name__) from error
     except (nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError) as error:
@@ -60,7 +67,7 @@ def read_nifti(path: Path) -> Volume:
         raise bad_spacing("The file's voxel sizes contradict its affine.")
     # Native byte order, and in memory: the file may be gone (a zip's folder) when the voxels are used.
     array = np.array(array, dtype=array.dtype.newbyteorder("="))
-    return Volume(array, affine, SeriesSource(name=path.name))
+    return Volume(array, affine, SeriesSource(name=shown_name(path)))
 
 
 def _opened(path: Path) -> BufferedIOBase:
@@ -68,6 +75,21 @@ def _opened(path: Path) -> BufferedIOBase:
     with open(path, "rb") as file:
         zipped = file.read(2) == _GZIP
     return gzip.open(path, "rb") if zipped else open(path, "rb")
+
+
+def _check_sum(file: gzip.GzipFile) -> None:
+    """Read on to the end, where gzip compares its checksum: without that, a flipped bit would be other voxels.
+
+    Raises:
+        gzip.BadGzipFile, EOFError, zlib.error: when the content is damaged.
+    """
+    try:
+        while file.read(_DRAINED_BYTES):
+            pass
+    except gzip.BadGzipFile as error:
+        # The checksum of what came before was right by then; gzip's own tools pass over what follows, too.
+        if not str(error).startswith(_NOT_PACKED):
+            raise
 
 
 def _raw_header(path: Path) -> Any:

@@ -75,6 +75,17 @@ def planes_near(affine: Affine, shape: Sequence[int]) -> tuple[Plane, ...]:
     return tuple(plane for plane in Plane if normal.max() - normal[plane.normal_axis] < TIE)
 
 
+def clear_plane(affine: Affine, shape: Sequence[int]) -> Plane | None:
+    """The plane that a stack's slices lie in, or None halfway between two."""
+    near = planes_near(affine, shape)
+    return near[0] if len(near) == 1 else None
+
+
+def slice_count(affine: Affine, shape: Sequence[int]) -> int:
+    """How many slices a stack has, whatever its storage order."""
+    return int(shape[slice_axis(affine, shape)])
+
+
 def patient_axes(affine: Affine, shape: Sequence[int], plane: Plane) -> tuple[int, int, int]:
     """The array axis nearest to each patient axis (right-left, anterior-posterior, superior-inferior).
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.archives import ZIP_MAGIC, unpacked
 from OrthoDiffusionLib.volumes.dicom import read_dicom
 from OrthoDiffusionLib.volumes.dicom_headers import is_dicom
+from OrthoDiffusionLib.volumes.folder_walk import study_files
 from OrthoDiffusionLib.volumes.itk_formats import read_metaimage, read_nrrd
+from OrthoDiffusionLib.volumes.names import shown_name
 from OrthoDiffusionLib.volumes.nifti import read_nifti
 from OrthoDiffusionLib.volumes.refusals import unreadable
 from OrthoDiffusionLib.volumes.volume import Volume
@@ -52,7 +53,7 @@ def read_series(path: Path) -> list[Volume]:
 
     Args:
         path: a NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) or DICOM file, a zip of such files,
-            or a folder, searched with its subfolders.
+            or a folder, searched with its subfolders as `study_files` says.
 
     Returns:
         at least one volume, unchecked (see `check_volume`); localizers and multi-echo series give one for each stack.
@@ -86,7 +87,7 @@ def survey_series(path: Path) -> Survey:
         if _starts_with(path, ZIP_MAGIC) or path.suffix.lower() == ".zip":
             with unpacked(path) as folder:
                 return _survey_folder(folder)
-        return _survey_files([path], path.parent)
+        return _survey_files([path])
     except OSError as error:
         raise OrthoDiffusionError(
             ErrorKind.UNREADABLE_FILE,
@@ -97,12 +98,8 @@ def survey_series(path: Path) -> Survey:
 
 
 def _survey_folder(folder: Path) -> Survey:
-    files = []
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        files += [Path(parent) / name for name in sorted(names) if name.upper() != "DICOMDIR" and name[0] != "."]
-    images = [file for file in files if file.is_file() and (_reader(file) is not None or is_dicom(file))]
-    survey = _survey_files(images, folder)
+    images = [file for file in study_files(folder) if _reader(file) is not None or is_dicom(file)]
+    survey = _survey_files(images)
     if not survey.volumes and not survey.refusals:
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
@@ -112,7 +109,7 @@ def _survey_folder(folder: Path) -> Survey:
     return survey
 
 
-def _survey_files(files: list[Path], folder: Path) -> Survey:
+def _survey_files(files: list[Path]) -> Survey:
     volumes: list[Volume] = []
     refusals: list[Refusal] = []
 
@@ -128,10 +125,10 @@ def _survey_files(files: list[Path], folder: Path) -> Survey:
         try:
             volumes.append(reader(file))
         except OrthoDiffusionError as error:
-            refuse(file.name, error)
+            refuse(shown_name(file), error)
     volumes += read_dicom(dicom_files, refuse)
     if not volumes and not refusals and files:
-        refuse(files[0].name, unreadable("image"))
+        refuse(shown_name(files[0]), unreadable("image"))
     return Survey(tuple(volumes), tuple(refusals))
 
 

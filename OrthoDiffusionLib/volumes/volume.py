@@ -14,11 +14,12 @@ class SeriesSource:
     """Where a volume came from, without any patient identifier.
 
     Attributes:
-        name: shown to the person: a file's or folder's name.
+        name: shown to the person: a file's name, or a DICOM series' modality and number.
         series_uid: DICOM SeriesInstanceUID, where there is one.
         study_uid: DICOM StudyInstanceUID, where there is one.
         patient_key: a salted hash of the DICOM PatientID, comparable within one run only.
         modality: DICOM Modality, where there is one.
+        of_several_orientations: whether the DICOM series also holds slices of other planes, as a localizer does.
     """
 
     name: str = ""
@@ -26,6 +27,7 @@ class SeriesSource:
     study_uid: str | None = None
     patient_key: str | None = None
     modality: str | None = None
+    of_several_orientations: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,29 @@ def cut(make: Callable[[Path], Path], kept: float = 0.6, gzipped: str = "") -> C
     return make_cut
 
 
+def flipped(make: Callable[[Path], Path], place: int) -> Callable[[Path], Path]:
+    """Gzipped without compression, and one bit changed: only the checksum can tell."""
+
+    def make_flipped(folder: Path) -> Path:
+        raw = bytearray(gzip.compress(make(folder).read_bytes(), compresslevel=0))
+        raw[place] ^= 1
+        target = folder / "flipped.nii.gz"
+        target.write_bytes(raw)
+        return target
+
+    return make_flipped
+
+
 def file(name: str, content: bytes) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         (folder / name).write_bytes(content)
         return folder / name
 
     return make
+
+
+def renamed(name: str, pack: Callable[[bytes], bytes] = bytes) -> Callable[[Path], Path]:
+    return lambda folder: file(name, pack(nifti()(folder).read_bytes()))(folder)
 
 
 def colours(folder: Path) -> Path:
@@ -112,6 +129,16 @@ CASES: dict[str, tuple[Callable[[Path], Path], ErrorKind]] = {
     "nii cut in the header": (cut(nifti(), 0.02), ErrorKind.TRUNCATED_FILE),
     "nii.gz cut": (cut(nifti(), gzipped="whole"), ErrorKind.TRUNCATED_FILE),
     "nii cut, then gzipped": (cut(nifti(), gzipped="inside"), ErrorKind.TRUNCATED_FILE),
+    "nii.gz with a flipped bit": (flipped(nifti(), -1000), ErrorKind.TRUNCATED_FILE),
+    "nii.gz with another checksum": (flipped(nifti(), -5), ErrorKind.TRUNCATED_FILE),
+    "nii.gz without its checksum": (
+        renamed("cut.nii.gz", lambda raw: gzip.compress(raw)[:-8]),
+        ErrorKind.TRUNCATED_FILE,
+    ),
+    "nii.gz with another checksum and bytes after it": (
+        renamed("cut.nii.gz", lambda raw: gzip.compress(raw)[:-8] + bytes(8) + b"tail"),
+        ErrorKind.TRUNCATED_FILE,
+    ),
     "nrrd cut": (cut(nrrd()), ErrorKind.TRUNCATED_FILE),
     "nrrd gzip cut": (cut(nrrd(compress=True)), ErrorKind.TRUNCATED_FILE),
     "mha cut": (cut(metaimage()), ErrorKind.TRUNCATED_FILE),
@@ -170,15 +197,16 @@ def test_bad_input_is_refused_with_its_kind(tmp_path: Path, case: str) -> None:
     assert tmp_path.name not in f"{caught.value} {caught.value.detail}"
 
 
-def renamed(name: str, pack: Callable[[bytes], bytes] = bytes) -> Callable[[Path], Path]:
-    return lambda folder: file(name, pack(nifti()(folder).read_bytes()))(folder)
-
-
 GOOD: dict[str, Callable[[Path], Path]] = {
     "nii": nifti(),
     "nii.gz": renamed("packed.nii.gz", gzip.compress),
     "nii that is packed": renamed("packed.nii", gzip.compress),
     "nii.gz that is not packed": renamed("unpacked.nii.gz"),
+    "nii and other bytes": renamed("long.nii", lambda raw: raw + b"tail"),
+    "nii and other bytes, packed": renamed("long.nii.gz", lambda raw: gzip.compress(raw + b"tail" * 1000)),
+    "nii.gz and zeros": renamed("long.nii.gz", lambda raw: gzip.compress(raw) + bytes(100)),
+    "nii.gz and other bytes": renamed("long.nii.gz", lambda raw: gzip.compress(raw) + b"tail"),
+    "nii.gz in pieces": renamed("pieces.nii.gz", lambda raw: gzip.compress(raw[:5000]) + gzip.compress(raw[5000:])),
     "nrrd": nrrd(),
     "nrrd gzip": nrrd(compress=True),
     "mha": metaimage(),

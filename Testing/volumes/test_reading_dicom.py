@@ -10,6 +10,7 @@ import pydicom
 import pytest
 from dicom_files import oblique_volume, slice_dataset, write_enhanced, write_series
 from pydicom.uid import generate_uid
+from tiny_dataset import affine_of
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -97,6 +98,14 @@ def test_echoes_of_one_series_become_volumes(tmp_path: Path) -> None:
     volumes = read_series(tmp_path)
     for read, echo in zip(volumes, echoes, strict=True):
         assert_same(read, echo)
+        assert not read.source.of_several_orientations
+
+
+def test_slices_without_a_series_uid_are_not_called_a_localizer(tmp_path: Path) -> None:
+    for plane in (Plane.AXIAL, Plane.SAGITTAL):
+        volume = Volume(oblique_volume((20, 20, 5)).array, affine_of(plane, (2.0, 2.0, 5.0)))
+        write_series(tmp_path / plane.value, volume, SeriesInstanceUID="")
+    assert [volume.source.of_several_orientations for volume in read_series(tmp_path)] == [False, False]
 
 
 def test_three_plane_localizer_is_split(tmp_path: Path) -> None:
@@ -108,6 +117,7 @@ def test_three_plane_localizer_is_split(tmp_path: Path) -> None:
         write_series(tmp_path / str(number), Volume(volume.array, affine), SeriesInstanceUID=uid)
     volumes = read_series(tmp_path)
     assert {plane_of(volume.affine, volume.shape) for volume in volumes} == set(Plane)
+    assert all(volume.source.of_several_orientations for volume in volumes)
     assert refusal(tmp_path).kind is ErrorKind.TOO_FEW_SLICES
 
 
@@ -212,6 +222,14 @@ def test_zip_that_points_outside_is_refused(tmp_path: Path) -> None:
         packed.writestr("../outside.dcm", b"x")
     assert refusal(archive).kind is ErrorKind.UNREADABLE_FILE
     assert not (tmp_path.parent / "outside.dcm").exists()
+
+
+def test_zip_with_a_broken_name_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("Kné.dcm", b"x")
+    archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    assert refusal(archive).kind is ErrorKind.UNREADABLE_FILE
 
 
 def test_cut_off_zip_is_refused(tmp_path: Path) -> None:
