@@ -93,6 +93,8 @@ class Installation:
         """The bundles by what the worker calls them: a name for ours, a folder for the person's own."""
         found = {}
         for folder, is_ours in ((self.resources / "Bundles", True), (self._user_folder(), False)):
+            if folder is None:
+                continue
             for manifest in sorted(folder.glob("*/configs/metadata.json")):
                 try:
                     content = json.loads(manifest.read_bytes())
@@ -109,7 +111,7 @@ class Installation:
         files = sorted((self.resources / "SampleData" / "knee-phantom" / "study").glob("*.nii.gz"))
         return {path.name.partition(".")[0]: path for path in files}
 
-    def _user_folder(self) -> Path:
+    def _user_folder(self) -> Path | None:
         # Needs nothing but the standard library.
         from OrthoDiffusionLib.bundles.registry import user_folder
 

@@ -60,12 +60,19 @@ class WorkerClient:
         """A folder of this user's alone (mode 0700) that goes when the worker ends.
 
         Should this program and the worker both be killed, the next one that makes such a folder removes it.
+
+        Raises:
+            OSError: with a sentence for the person, when there is no place for temporary files.
         """
         # Not before the installation was found, which makes the library importable; needs the standard library alone.
+        from OrthoDiffusionLib.errors import OrthoDiffusionError
         from OrthoDiffusionLib.worker.job_folder import JobFolder
 
         if self._folder is None or not self._folder.path.is_dir():
-            self._folder = JobFolder()
+            try:
+                self._folder = JobFolder()
+            except OrthoDiffusionError as error:
+                raise OSError(str(error)) from error
         path: Path = self._folder.path
         return path
 
@@ -107,7 +114,11 @@ class WorkerClient:
 
     def _start(self) -> None:
         program, arguments = self._installation.worker_command()
-        folder = self.privateFolder()
+        try:
+            folder = self.privateFolder()
+        except OSError as error:
+            self._giveUp(WorkerError("output-not-writable", str(error), ""))
+            return
         # Slicer's own variables would lead another Python astray.
         environment = (
             slicer.app.startupEnvironment()

@@ -25,6 +25,7 @@ WEIGHTS_SUFFIX = ".safetensors"
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Multiplier = Annotated[int, Field(ge=1)]
 
 Pooling = Literal["self_attention", "global_local"]
 """How a plane's feature map becomes one vector: the kinds of `networks.pooling`."""
@@ -43,9 +44,22 @@ class NetworkSize(_Part):
     """Sizes of the encoders: `base_channels` and its multipliers, and the window they see (slices, pixels)."""
 
     base_channels: int = Field(ge=32, multiple_of=32)
-    channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    channel_multipliers: tuple[Multiplier, ...] = Field(default=(1, 1, 2, 2, 4), min_length=2)
     window_slices: int = Field(default=16, ge=16)
     window_size: int = Field(default=256, ge=32)
+
+    @model_validator(mode="after")
+    def _check_window(self) -> NetworkSize:
+        # Each level but the first halves all three axes.
+        reduction = 2 ** (len(self.channel_multipliers) - 1)
+        if self.window_slices % reduction or self.window_size % reduction:
+            raise ValueError(f"window_slices and window_size must be multiples of {reduction}")
+        return self
+
+    @property
+    def input_blocks(self) -> int:
+        """How many input blocks the encoder has: one before the levels, one in each, and one between two."""
+        return 2 * len(self.channel_multipliers)
 
 
 class PlaneRecipe(_Part):
@@ -53,7 +67,8 @@ class PlaneRecipe(_Part):
 
     Attributes:
         timestep: noise step of the feature extraction, 0 to 999.
-        block: the network block whose activation is the feature, such as `mid_0`.
+        block: the network block whose activation is the feature: `mid_0` to `mid_2`, or, where there are no heads, an
+            input block, such as `input_3`.
         encoder: weights file of the encoder, relative to the bundle; it may hold the denoising decoder too, which
             sampling and further pre-training need.
         segmentation: weights file of the segmentation decoder, or None: the bundle does not segment this plane.
@@ -78,6 +93,8 @@ class PlaneRecipe(_Part):
     def _check_reading(self) -> PlaneRecipe:
         if self.reads_structures and (self.segmentation is None or self.diagnosis is None):
             raise ValueError("structures are read by a diagnosis head, and found by a segmentation decoder")
+        if (self.segmentation or self.diagnosis) and not self.block.startswith("mid_"):
+            raise ValueError("heads read the features of a middle block")
         return self
 
 
@@ -215,6 +232,18 @@ class BundleManifest(_Part):
             if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
                 raise ValueError(f"the file name {name!r} leads out of the bundle")
         return files
+
+    @model_validator(mode="after")
+    def _check_networks(self) -> BundleManifest:
+        for plane, recipe in self.planes.items():
+            part, _, number = recipe.block.partition("_")
+            if part == "input" and int(number) >= self.network.input_blocks:
+                raise ValueError(f"the network has no block {recipe.block}")
+            if self.segments(plane) and not self.structures:
+                raise ValueError("a segmentation decoder needs structures")
+            if self.diagnoses(plane) and not self.findings:
+                raise ValueError("a diagnosis head needs findings")
+        return self
 
     @model_validator(mode="after")
     def _check_references(self) -> BundleManifest:

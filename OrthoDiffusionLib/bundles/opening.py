@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from OrthoDiffusionLib.anatomy import joint_names
 from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, WEIGHTS_SUFFIX, BundleManifest, FusionKind, Pooling
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -54,15 +55,17 @@ def open_bundle(folder: Path) -> Bundle:
     Raises:
         OrthoDiffusionError: BUNDLE_MISSING_FILE; BUNDLE_UNKNOWN_SCHEMA for a manifest of another version, or one that
             names a pooling, a fusion or a key that this program does not know; BUNDLE_INVALID for one that does not
-            validate; BUNDLE_UNSAFE for a pickle, a link, a file that the manifest does not list, or one of a kind that
-            has no place in a bundle; BUNDLE_WRONG_HASH for a file that is not the one listed.
+            validate, or is of a joint that has no schema here; BUNDLE_UNSAFE for a pickle, a link, a file that the
+            manifest does not list, or one of a kind that has no place in a bundle; BUNDLE_WRONG_HASH for a file that is
+            not the one listed.
     """
     manifest_path = folder / MANIFEST_FILE
-    if not manifest_path.is_file():
-        raise _missing(MANIFEST_FILE)
     try:
+        if not manifest_path.is_file():
+            raise _missing(MANIFEST_FILE)
         content = manifest_path.read_bytes()
         manifest = _read_manifest(content)
+        _refuse_unknown_joint(manifest)
         for name in (*REQUIRED_FILES, *manifest.files):
             if not (folder / name).is_file():
                 raise _missing(name)
@@ -150,6 +153,16 @@ def _refuse_unknown_kinds(raw: dict[str, Any]) -> None:
                 f"The bundle has a {what} that this program does not know, {kind[:40]!r}.",
                 "Update OrthoDiffusion, or choose another bundle.",
             )
+
+
+def _refuse_unknown_joint(manifest: BundleManifest) -> None:
+    # Not the manifest's own to check: that is read without the Resources folder, too.
+    if manifest.joint not in joint_names():
+        raise OrthoDiffusionError(
+            ErrorKind.BUNDLE_INVALID,
+            f"The bundle is for a joint that this program does not know, {manifest.joint[:40]!r}.",
+            "Update OrthoDiffusion, or choose another bundle.",
+        )
 
 
 def _refuse_strangers(folder: Path, manifest: BundleManifest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class BundleEntry:
         title: for people.
         folder: that it lies in.
         origin: whether it came with OrthoDiffusion or lies in the person's own folder.
-        problem: one sentence, when the manifest shows already that the bundle cannot be used.
+        problem: one sentence, when it shows already that the bundle cannot be used.
     """
 
     name: str
@@ -35,45 +36,73 @@ class BundleEntry:
     problem: str | None = None
 
 
-def user_folder() -> Path:
-    """Where a person's own bundles lie: named by ORTHODIFFUSION_BUNDLES, or the system's place for programs' data."""
+def user_folder() -> Path | None:
+    """Where a person's own bundles lie: named by ORTHODIFFUSION_BUNDLES, or the system's place for programs' data.
+
+    None for a user who has no home, as in some containers.
+    """
     named = os.environ.get(USER_FOLDER_VARIABLE)
     if named:
         return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
+    variable = {"win32": "LOCALAPPDATA", "darwin": None}.get(sys.platform, "XDG_DATA_HOME")
+    data = os.environ.get(variable) if variable else None
+    try:
+        base = Path(data) if data else _data_folder_at_home()
+    except RuntimeError:
+        return None
     return base / "orthodiffusion" / "bundles"
+
+
+def _data_folder_at_home() -> Path:
+    """The usual place for programs' data; RuntimeError for a user without a home."""
+    if sys.platform == "win32":
+        return Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path.home() / ".local" / "share"
 
 
 def bundle_folders() -> dict[Literal["bundled", "user"], Path]:
     """The folders that hold bundles, by origin, in the order in which they are searched; either may not exist.
 
+    There is no `user` among them for a user without a home.
+
     Raises:
         OrthoDiffusionError: FILE_NOT_FOUND, when OrthoDiffusion's Resources folder is missing.
     """
-    return {"bundled": resources_folder() / "Bundles", "user": user_folder()}
+    folders: dict[Literal["bundled", "user"], Path] = {"bundled": resources_folder() / "Bundles"}
+    if (own := user_folder()) is not None:
+        folders["user"] = own
+    return folders
 
 
 def list_bundles() -> list[BundleEntry]:
     """Bundles of `bundle_folders()`, each group in order of its folders' names; nothing is verified.
 
-    A user's bundle of the same name stands behind the bundled one and is found by its folder only.
+    A user's bundle of the same name stands behind the bundled one and is found by its folder only. What cannot be read
+    keeps none of the others from being listed.
     """
-    return [
-        _entry(path, origin)
-        for origin, folder in bundle_folders().items()
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
+    entries = [_entry(path, origin) for origin, folder in bundle_folders().items() for path in _candidates(folder)]
+    return [entry for entry in entries if entry is not None]
+
+
+def _candidates(folder: Path) -> list[Path]:
+    try:
         # A name that begins with a point is a bundle that is just being written.
-        if not path.name.startswith(".") and (path / MANIFEST_FILE).is_file()
-    ]
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
 
 
-def _entry(folder: Path, origin: Literal["bundled", "user"]) -> BundleEntry:
+def _entry(folder: Path, origin: Literal["bundled", "user"]) -> BundleEntry | None:
+    """The entry of a folder; None for one without a manifest, which is no bundle."""
+    try:
+        if not stat.S_ISREG((folder / MANIFEST_FILE).stat().st_mode):
+            return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return BundleEntry(folder.name, folder.name, folder, origin, problem="Its folder cannot be read.")
     try:
         content = json.loads((folder / MANIFEST_FILE).read_bytes())
         return BundleEntry(str(content["name"]), str(content["title"]), folder, origin)
@@ -98,7 +127,8 @@ def find_bundle(name_or_folder: str | None) -> Path:
         for entry in entries:
             if entry.name == name_or_folder:
                 return entry.folder
-        if Path(name_or_folder).is_dir():
+        # Unlike Path.is_dir, it answers for a folder within one that may not be entered, too.
+        if os.path.isdir(name_or_folder):
             return Path(name_or_folder)
     known = ", ".join(entry.name for entry in usable) or "none yet"
     raise OrthoDiffusionError(

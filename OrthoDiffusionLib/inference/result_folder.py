@@ -1,11 +1,13 @@
-"""The folder that a result lies in: written beside its place, and put there whole or not at all."""
+"""The folder that a result lies in: written apart, and put in its place whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,7 +22,48 @@ RESULT_FILE = "result.json"
 FUSED_LABELS_FILE = "labels_fused.nii.gz"
 SEGMENTATION_FILE = "segmentation.seg.nrrd"
 FINDINGS_FILE = "findings.tsv"
+
+STAGING_PREFIX = ".orthodiffusion-"
+"""What the names of unfinished results begin with, in an output folder or beside it."""
+
+STAGING_VARIABLE = "ORTHODIFFUSION_STAGING"
+"""Names the environment variable by which a client tells its worker what to put into the names of unfinished results,
+so that the client can remove them when the worker has died."""
+
+_OWN_TOKEN = secrets.token_hex(4)
 _FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def staging_token() -> str:
+    """What the unfinished results of this process bear in their names: its client's word, or one of its own.
+
+    A process id would not do: on a file system that containers share, several have the same.
+    """
+    return os.environ.get(STAGING_VARIABLE) or _OWN_TOKEN
+
+
+def remove_staging(output: Path, token: str) -> None:
+    """Remove the unfinished results that a dead process left in its output or beside it; those of others stay.
+
+    Args:
+        output: that the process was to write.
+        token: `staging_token()` of the process.
+    """
+    for place in (output.parent, output):
+        with contextlib.suppress(OSError):
+            for path in [path for path in place.iterdir() if path.name.startswith(_staging_prefix(token))]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _staging_prefix(token: str) -> str:
+    return f"{STAGING_PREFIX}{token}-"
+
+
+def _new_staging(place: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=_staging_prefix(staging_token()), dir=place))
 
 
 def check_output(output: Path) -> None:
@@ -32,27 +75,39 @@ def check_output(output: Path) -> None:
     try:
         if os.path.lexists(output) and not output.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file has the name of the output folder")
-        there = next((folder for folder in output.parents if folder.exists()), output.parent)
-        for folder in (there, output) if output.exists() else (there,):
-            with tempfile.TemporaryDirectory(prefix=f".orthodiffusion-{os.getpid()}-", dir=folder):
-                pass
+        fills = output.is_dir()
+        beside = next((folder for folder in output.parents if os.path.lexists(folder)), output.parent)
+        staging = _new_staging(output if fills else beside)
+        try:
+            if fills:
+                # There are file systems on which a file may be made but not moved to another folder.
+                tried = output / f"{staging.name}-tried"
+                (staging / "tried").touch()
+                os.replace(staging / "tried", tried)
+                tried.unlink()
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise _output_error(error) from error
 
 
 @contextmanager
 def result_folder(output: Path) -> Iterator[Path]:
-    """A private folder (mode 0700) that becomes `output` when the block ends well, and vanishes when it does not.
+    """A private folder (mode 0700) whose files are in `output` when the block ends well, and vanish when it does not.
 
-    It stands beside `output`, on the same disk, so that the last step is a rename. An `output` that is there already
-    is kept until then; of its content only the files of an earlier result go.
+    It stands where the last step is a rename on one file system: inside an `output` that is there already, which may be
+    a mount point or a link to another disk, and beside one that is not. Of what is there only the files of an earlier
+    result go, in the last step; they come back when that fails.
 
     Raises:
         OrthoDiffusionError: OUTPUT_NOT_WRITABLE or DISK_FULL; nothing is left behind then.
     """
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".orthodiffusion-{os.getpid()}-", dir=output.parent))
+        if output.is_dir():
+            staging = _new_staging(output)
+        else:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            staging = _new_staging(output.parent)
     except OSError as error:
         raise _output_error(error) from error
     try:
@@ -69,17 +124,53 @@ def _publish(staging: Path, output: Path) -> None:
     os.umask(umask)
     for path in staging.iterdir():
         path.chmod(0o666 & ~umask)
-    if not output.exists():
+    if output.exists():
+        _replace_result(staging, output)
+    else:
         staging.chmod(0o777 & ~umask)
         staging.rename(output)
-        return
-    names = {path.name for path in staging.iterdir()}
-    # result.json goes last: a folder whose result.json is new is complete.
-    for name in sorted(names, key=lambda name: name == RESULT_FILE):
-        if name == RESULT_FILE:
-            for old in sorted(_result_names() - names):
-                (output / old).unlink(missing_ok=True)
-        os.replace(staging / name, output / name)
+
+
+def _replace_result(staging: Path, output: Path) -> None:
+    """Move the files of an earlier result out of the way, and then the new ones in.
+
+    result.json goes out first and comes in last: whenever this is cut short, a result.json that is there is that of the
+    files beside it.
+    """
+    new = {path.name for path in staging.iterdir()}
+    # A folder of such a name is not ours; it stays, and the new file of that name fails.
+    old = {name for name in new | _result_names() if os.path.lexists(output / name) and not (output / name).is_dir()}
+    aside = Path(tempfile.mkdtemp(dir=staging))
+    outwards = [(output / name, aside / name) for name in sorted(old, key=lambda name: name != RESULT_FILE)]
+    inwards = [(staging / name, output / name) for name in sorted(new, key=lambda name: name == RESULT_FILE)]
+    try:
+        _move_all([*outwards, *inwards])
+    except OSError as error:
+        if not old or error.errno in _FULL_DISK:
+            raise
+        # Windows lets nobody move a file that a program has open.
+        raise OrthoDiffusionError(
+            ErrorKind.OUTPUT_NOT_WRITABLE,
+            "The earlier result in the output folder cannot be replaced.",
+            "Close the programs that have its files open, or choose another folder.",
+            detail=str(error),
+        ) from error
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Make these moves in order, or none of them: where one fails, those before it are taken back, the last first."""
+    begun = []
+    try:
+        for source, target in moves:
+            begun.append((source, target))
+            os.replace(source, target)
+    except BaseException:
+        # It ends with the first that cannot be taken back: an earlier result.json returns last, or not at all.
+        with contextlib.suppress(OSError):
+            for source, target in reversed(begun):
+                if not os.path.lexists(source):
+                    os.replace(target, source)
+        raise
 
 
 def _result_names() -> set[str]:

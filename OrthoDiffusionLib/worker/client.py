@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, JobFolder, remove_staging
+from OrthoDiffusionLib.inference.result_folder import STAGING_VARIABLE, remove_staging
+from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, JobFolder
 from OrthoDiffusionLib.worker.messages import (
     PROTOCOL_VERSION,
     CancelResult,
@@ -60,7 +61,7 @@ class WorkerClient:
         log_file: that the worker's log is appended to; its last lines also come with the report of its death.
 
     Raises:
-        OrthoDiffusionError: WORKER_DIED, when the process cannot be started.
+        OrthoDiffusionError: WORKER_DIED, when the process cannot be started; what `JobFolder` raises.
     """
 
     def __init__(self, command: Sequence[str] | None = None, log_file: Path | None = None) -> None:
@@ -68,13 +69,13 @@ class WorkerClient:
         self._waiting: dict[int, queue.SimpleQueue[Response | Notification | None]] = {}
         self._last_id = 0
         self._dead = False
-        self._worker_pid: int | None = None
+        self._greeted = False
         self._unfinished: list[Path] = []
         self._job_folder = JobFolder()
         try:
             self._process = WorkerProcess(
                 command or (sys.executable, "-c", BOOTSTRAP, str(LIBRARY_ROOT)),
-                _environment(self._job_folder.path),
+                _environment(self._job_folder),
                 self._hear,
                 self._give_up,
                 log_file,
@@ -115,7 +116,7 @@ class WorkerClient:
                 "Install OrthoDiffusion again.",
                 detail=f"it speaks protocol {hello.protocol}, this program {PROTOCOL_VERSION}",
             )
-        self._worker_pid = hello.pid
+        self._greeted = True
         return hello
 
     def load(self, params: LoadParams) -> LoadResult:
@@ -132,8 +133,8 @@ class WorkerClient:
         Raises:
             OrthoDiffusionError: what the worker answers, or WORKER_DIED; nothing of the run is left behind then.
         """
-        if self._worker_pid is None:
-            # Behind a launcher it is not that of the process started here, and unfinished results bear it.
+        if not self._greeted:
+            # A worker of another version is told from one that refuses the study.
             self.hello()
         self._unfinished.append(params.output)
         try:
@@ -223,8 +224,7 @@ class WorkerClient:
     def _remove_unfinished(self) -> None:
         outputs, self._unfinished = self._unfinished, []
         for output in outputs:
-            if self._worker_pid is not None:
-                remove_staging(output, self._worker_pid)
+            remove_staging(output, self._job_folder.token)
 
     def _death(self) -> OrthoDiffusionError:
         return OrthoDiffusionError(
@@ -241,12 +241,13 @@ def _next(answers: queue.SimpleQueue[Response | Notification | None]) -> Respons
             return answers.get(timeout=WAKE_SECONDS)
 
 
-def _environment(job_folder: Path) -> dict[str, str]:
+def _environment(job_folder: JobFolder) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
-        JOB_FOLDER_VARIABLE: str(job_folder),
+        JOB_FOLDER_VARIABLE: str(job_folder.path),
+        STAGING_VARIABLE: job_folder.token,
         # Temporary files of every library land in the job folder and go with it.
-        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(job_folder)),
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(job_folder.path)),
     }

@@ -24,9 +24,10 @@ from pydantic_core import from_json
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.request import StudyRequest
+from OrthoDiffusionLib.inference.result_folder import remove_staging, staging_token
 from OrthoDiffusionLib.inference.watch import Watch
 from OrthoDiffusionLib.worker.failures import as_told, not_understood
-from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, remove_folder, remove_staging
+from OrthoDiffusionLib.worker.job_folder import JOB_FOLDER_VARIABLE, remove_folder
 from OrthoDiffusionLib.worker.messages import (
     PROTOCOL_VERSION,
     CancelResult,
@@ -203,7 +204,7 @@ class Server:
     def _end_regardless(self) -> None:
         time.sleep(LAST_GRACE)
         if self._output is not None:
-            remove_staging(self._output, os.getpid())
+            remove_staging(self._output, staging_token())
         _remove_job_folder()
         # The computing thread is somewhere that it cannot be called back from.
         os._exit(1)

@@ -188,6 +188,37 @@ TAMPERINGS: dict[str, tuple[Callable[[Path], object], ErrorKind]] = {
 }
 
 
+IMPOSSIBLE: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no levels": lambda m: m["network"].update(channel_multipliers=[]),
+    "one level": lambda m: m["network"].update(channel_multipliers=[1]),
+    "a level without channels": lambda m: m["network"].update(channel_multipliers=[1, 0]),
+    "more levels than halvings": lambda m: m["network"].update(channel_multipliers=[1] * 7),
+    "a window that cannot be halved": lambda m: m["network"].update(window_size=33),
+    "slices that cannot be halved": lambda m: m["network"].update(window_slices=17),
+    "a block that is not there": lambda m: m["planes"]["axial"].update(block="input_99"),
+    "the first block that is not there": lambda m: m["planes"]["axial"].update(block="input_4"),
+    "a head on an input block": lambda m: m["planes"]["axial"].update(block="input_3", diagnosis=WEIGHTS),
+    "a decoder of nothing": lambda m: (m["planes"]["axial"].update(segmentation=WEIGHTS), m.update(structures=[])),
+    "a diagnosis of nothing": lambda m: (m["planes"]["axial"].update(diagnosis=WEIGHTS), m.update(findings=[])),
+    "a joint of nobody": lambda m: m.update(joint="tail"),
+    "a joint that is a path": lambda m: m.update(joint="../knee"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_networks_that_cannot_be_are_refused(tiny: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    edit_manifest(copy, IMPOSSIBLE[name])
+    assert kind_of(lambda: open_bundle(copy)) is ErrorKind.BUNDLE_INVALID
+
+
+def test_every_block_that_an_encoder_has_may_be_named(tiny: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    for block in DenoisingEncoder(UNetConfig(32, (1, 1))).block_names:
+        edit_manifest(copy, lambda manifest, block=block: manifest["planes"]["axial"].update(block=block))
+        assert open_bundle(copy).manifest.planes[Plane.AXIAL].block == block
+
+
 @pytest.mark.parametrize("name", TAMPERINGS)
 def test_tampering_is_refused(tiny: Path, tmp_path: Path, name: str) -> None:
     tamper, kind = TAMPERINGS[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.result_folder import STAGING_PREFIX
+from OrthoDiffusionLib.worker import job_folder
 from OrthoDiffusionLib.worker.client import WorkerClient
 from OrthoDiffusionLib.worker.job_folder import JOB_PREFIX, JobFolder
 from OrthoDiffusionLib.worker.messages import LoadParams, Progress, RunParams
@@ -72,7 +75,7 @@ def test_cancel_within_a_second_leaves_nothing(client: WorkerClient, tmp_path: P
 
 def test_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     client = WorkerClient(SLOW)
-    job_folder = client._job_folder.path
+    private = client._job_folder.path
     thread, errors, _ = run_in_thread(client, tmp_path / "result")
     assert list(tmp_path.iterdir()), "the worker stages its result beside the output"
     os.kill(client.pid, 9)
@@ -80,7 +83,26 @@ def test_killed_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     assert [error.kind for error in errors] == [ErrorKind.WORKER_DIED]
     assert list(tmp_path.iterdir()) == []
     client.close()
-    assert not job_folder.exists()
+    assert not private.exists()
+
+
+def test_killed_in_the_middle_leaves_an_output_as_it_was(tmp_path: Path) -> None:
+    output = tmp_path / "result"
+    output.mkdir()
+    for name in ("result.json", "notes.txt"):
+        (output / name).write_text("old")
+    others = [output / f"{STAGING_PREFIX}{token}-half" for token in ("another", os.getpid())]
+    for folder in others:
+        folder.mkdir()
+    with WorkerClient(SLOW) as client:
+        thread, errors, _ = run_in_thread(client, output)
+        (staging,) = set(output.glob(f"{STAGING_PREFIX}*")) - set(others)
+        assert client._job_folder.path.name.endswith(staging.name.removeprefix(STAGING_PREFIX).rpartition("-")[0])
+        os.kill(client.pid, 9)
+        thread.join(10)
+    assert [error.kind for error in errors] == [ErrorKind.WORKER_DIED]
+    assert {path.name for path in output.iterdir()} == {"result.json", "notes.txt", *(path.name for path in others)}
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_the_unforeseen_is_a_sentence(client: WorkerClient) -> None:
@@ -160,9 +182,15 @@ def test_job_folders_are_private_and_swept_when_their_owner_died(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     killed = "import os; from OrthoDiffusionLib.worker.job_folder import JobFolder; JobFolder(); os._exit(1)"
     subprocess.run([sys.executable, "-c", killed], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
-    assert len(list(tmp_path.iterdir())) == 1
+    (left,) = tmp_path.iterdir()
+    JobFolder().remove()
+    assert left.exists(), "what is so young may be just being made"
+    make_old(left)
     (tmp_path / f"{JOB_PREFIX}not-ours").mkdir()
-    living, another = JobFolder(), JobFolder()
+    make_old(tmp_path / f"{JOB_PREFIX}not-ours")
+    living = JobFolder()
+    make_old(living.path)
+    another = JobFolder()
     assert stat.S_IMODE(living.path.stat().st_mode) == 0o700
     assert {path.name for path in tmp_path.iterdir()} == {f"{JOB_PREFIX}not-ours", living.path.name, another.path.name}
     living.remove()
@@ -189,14 +217,69 @@ def test_what_could_not_be_removed_is_swept_the_next_time(tmp_path: Path, monkey
         folder.remove()
     left = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")}
     assert left == {"owner.lock", "job", "job/open.nrrd"}
+    make_old(folder.path)
     JobFolder().remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_locks_there_is_no_sweeping_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def no_locks(_lock: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_folder, "_take", no_locks)
+        folder = JobFolder()
+        make_old(folder.path)
+        JobFolder().remove()
+    # Another machine may have locks in the same folder.
+    JobFolder().remove()
+    assert folder.path.exists()
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOSPC, ErrorKind.DISK_FULL), (errno.EROFS, ErrorKind.OUTPUT_NOT_WRITABLE)]
+)
+@pytest.mark.parametrize("refused", ["the folder", "the lock"])
+def test_no_place_for_temporary_files_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: ErrorKind, refused: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, "refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((job_folder.tempfile, "mkdtemp") if refused == "the folder" else (Path, "open")), refuse)
+        with pytest.raises(OrthoDiffusionError) as caught:
+            WorkerClient(SLOW)
+    assert caught.value.kind is kind
+    assert "TMPDIR" in caught.value.action or sys.platform == "win32"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OrthoDiffusionError) as caught:
+        WorkerClient(SLOW)
+    assert caught.value.kind is ErrorKind.OUTPUT_NOT_WRITABLE
 
 
 def test_a_name_that_is_not_text_is_refused(client: WorkerClient, tmp_path: Path) -> None:
     with pytest.raises(OrthoDiffusionError) as caught:
         client.run(RunParams(output=tmp_path / os.fsdecode(b"\xff")))
     assert caught.value.kind is ErrorKind.USAGE
+
+
+def make_old(folder: Path) -> None:
+    """Let a folder look as if nothing had happened in it for a while."""
+    long_ago = time.time() - 2 * job_folder.YOUNG_SECONDS
+    os.utime(folder, (long_ago, long_ago))
 
 
 def _lives(process: int) -> bool:

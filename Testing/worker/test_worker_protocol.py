@@ -72,15 +72,20 @@ def test_cancel_is_answered_at_once_whatever_is_being_done(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("bundle", [None, "deaf"])
-def test_end_of_file_ends_a_run(tmp_path: Path, bundle: str | None) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_end_of_file_ends_a_run(tmp_path: Path, bundle: str | None, there: bool) -> None:
+    output = tmp_path / "result"
+    if there:
+        output.mkdir()
+    staged_in = output if there else tmp_path
     with RawWorker() as worker:
-        worker.ask(1, "run", output=str(tmp_path / "result"), bundle=bundle)
+        worker.ask(1, "run", output=str(output), bundle=bundle)
         assert worker.read()["params"]["message"] == "Wärten"
-        assert len(list(tmp_path.iterdir())) == 1
+        assert len(list(staged_in.iterdir())) == 1
         began = time.monotonic()
         worker.end(5)
         assert time.monotonic() - began < 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(staged_in.iterdir()) == []
 
 
 def test_shutdown_is_answered_and_ends_the_worker() -> None:
