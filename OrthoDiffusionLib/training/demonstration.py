@@ -7,7 +7,8 @@ kept as soon as it is done, and an interrupted training of masks goes on from it
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,25 +29,53 @@ STACK_SIZE = 160
 
 BLOCKS = {Plane.AXIAL: "mid_0", Plane.SAGITTAL: "mid_0", Plane.CORONAL: "mid_2"}
 TIMESTEP = 10
-STEPS = {Plane.AXIAL: 600, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}
-"""Of the masks' training: what two cores do in an hour."""
 
-SEGMENTATION_SEEDS = range(7000, 7080)
+
+@dataclass(frozen=True)
+class MaskTraining:
+    """One sitting of a plane's masks; each starts from the weights of the one before.
+
+    Attributes:
+        studies: seeds of its phantoms, which no other training saw: its validation is of phantoms new to the weights.
+        steps: of each plane, for two cores are done with the planes at different times.
+        seed: of the windows drawn and of the split.
+    """
+
+    studies: range
+    steps: Mapping[Plane, int]
+    seed: int
+
+
+MASK_TRAININGS = (
+    MaskTraining(range(7000, 7080), {Plane.AXIAL: 600, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=10),
+    MaskTraining(range(7080, 7150), {Plane.AXIAL: 1200, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=11),
+    MaskTraining(range(7150, 7220), {Plane.SAGITTAL: 1000, Plane.CORONAL: 1000}, seed=12),
+)
+
 DIAGNOSIS_SEEDS = range(8000, 8150)
 """Other phantoms than those of the masks: encoders that know a study's own masks would make its logits too sure."""
 
 
 def train_masks(plane: Plane, parent: str, folder: Path, processes: int) -> Path:
     """Encoder and decoder of a plane, from a bundle's; the folder that holds them."""
-    output = folder / f"{plane.value}-masks"
-    if not (output / DESCRIPTION).exists():
-        changes = [f"steps={STEPS[plane]}", f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
-        settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
-        start = starting_point(parent, plane, "knee", settings)
-        studies = prepare_phantoms(SEGMENTATION_SEEDS, folder / "cache", STACK_SIZE, processes, random_contrast=True)
-        trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
-        save_plane(output, trained, {})
-    return output
+    source = Path(parent)
+    for number, training in enumerate(MASK_TRAININGS, start=1):
+        if plane in training.steps:
+            output = folder / f"{plane.value}-masks-{number}"
+            if not (output / DESCRIPTION).exists():
+                _train_masks(plane, training, str(source), output, folder / "cache", processes)
+            source = output
+    return source
+
+
+def _train_masks(plane: Plane, training: MaskTraining, source: str, output: Path, cache: Path, processes: int) -> None:
+    changes = [f"steps={training.steps[plane]}", f"seed={training.seed}"]
+    changes += [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
+    settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
+    start = starting_point(source, plane, "knee", settings)
+    studies = prepare_phantoms(training.studies, cache, STACK_SIZE, processes, random_contrast=True)
+    trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
+    save_plane(output, trained, {})
 
 
 def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> Path:
