@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import Enum
 
 
@@ -79,3 +80,8 @@ class OrthoDiffusionError(Exception):
     def __reduce__(self) -> tuple[type[OrthoDiffusionError], tuple[ErrorKind, str, str, str]]:
         """Errors of other processes arrive whole."""
         return type(self), (self.kind, self.sentence, self.action, self.detail)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the system said that there is no room left, on the disk or in the person's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

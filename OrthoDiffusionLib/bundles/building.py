@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -20,7 +19,7 @@ from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
 from OrthoDiffusionLib.bundles.opening import CARD_FILE, Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import weights_bytes
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 
 INFERENCE_CONFIG = {
     "imports": ["$import pathlib"],
@@ -148,7 +147,7 @@ def _json(content: object) -> bytes:
 
 
 def _not_writable(error: OSError) -> OrthoDiffusionError:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+    if is_disk_full(error):
         return OrthoDiffusionError(
             ErrorKind.DISK_FULL,
             "The disk is full; the bundle was not written.",

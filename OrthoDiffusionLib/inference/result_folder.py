@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 from OrthoDiffusionLib.inference.result import FindingRecord, Result
 
 RESULT_FILE = "result.json"
@@ -31,7 +31,6 @@ STAGING_VARIABLE = "ORTHODIFFUSION_STAGING"
 so that the client can remove them when the worker has died."""
 
 _OWN_TOKEN = secrets.token_hex(4)
-_FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def staging_token() -> str:
@@ -146,7 +145,7 @@ def _replace_result(staging: Path, output: Path) -> None:
     try:
         _move_all([*outwards, *inwards])
     except OSError as error:
-        if not old or error.errno in _FULL_DISK:
+        if not old or is_disk_full(error):
             raise
         # Windows lets nobody move a file that a program has open.
         raise OrthoDiffusionError(
@@ -190,7 +189,7 @@ def confidence_file(plane: Plane) -> str:
 
 
 def _output_error(error: OSError) -> OrthoDiffusionError:
-    if error.errno in _FULL_DISK:
+    if is_disk_full(error):
         return OrthoDiffusionError(
             ErrorKind.DISK_FULL,
             "The disk is full; no result was written.",

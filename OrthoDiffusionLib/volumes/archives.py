@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 from OrthoDiffusionLib.volumes.refusals import truncated, unreadable
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -37,22 +37,30 @@ def unpacked(path: Path) -> Iterator[Path]:
         except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
             # zipfile raises these for passwords, for compressions it does not know, and for names that are not UTF-8.
             raise unreadable("zip", detail=type(error).__name__) from error
+        except OSError as error:
+            if is_disk_full(error):
+                raise _too_full() from error
+            raise
         yield folder
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
     members = [member for member in archive.infolist() if not member.is_dir()]
     if sum(member.file_size for member in members) > shutil.disk_usage(folder).free:
-        raise OrthoDiffusionError(
-            ErrorKind.DISK_FULL,
-            "The disk for temporary files is too full to unpack the zip.",
-            "Free some space, or unpack the zip yourself and choose the folder.",
-        )
+        raise _too_full()
     for member in members:
         target = folder / _safe_name(member.filename)
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as packed, open(target, "wb") as file:
             shutil.copyfileobj(packed, file)
+
+
+def _too_full() -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.DISK_FULL,
+        "The disk for temporary files is too full to unpack the zip.",
+        "Free some space, or unpack the zip yourself and choose the folder.",
+    )
 
 
 def _safe_name(name: str) -> PurePosixPath:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 RESULT_MARK = "result.json"
@@ -18,14 +18,27 @@ RESULT_IMAGES = frozenset(
 _SEGMENTATION = ".seg.nrrd"
 
 
-def study_files(folder: Path) -> Iterator[Path]:
+def study_files(folder: Path, not_entered: Callable[[Path], None]) -> Iterator[Path]:
     """The files in a folder and its subfolders, in the order of their names, that may be somebody's images.
 
     Left out are hidden files and folders (results on their way, copies that a Mac leaves), the index of a DICOM folder,
     segmentations of Slicer, and the images of a result of our own: read as series, they would win over the study's.
     The folder itself may be hidden, for the person chose it.
+
+    Args:
+        folder: to be walked.
+        not_entered: hears of each subfolder that may not be listed.
+
+    Raises:
+        OSError: when the folder itself may not be listed.
     """
-    for parent, folders, names in os.walk(folder):
+
+    def refused(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        not_entered(Path(error.filename))
+
+    for parent, folders, names in os.walk(folder, onerror=refused):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         left_out = RESULT_IMAGES if RESULT_MARK in names else frozenset[str]()
         for name in sorted(names):

@@ -14,7 +14,7 @@ from OrthoDiffusionLib.volumes.folder_walk import study_files
 from OrthoDiffusionLib.volumes.itk_formats import read_metaimage, read_nrrd
 from OrthoDiffusionLib.volumes.names import shown_name
 from OrthoDiffusionLib.volumes.nifti import read_nifti
-from OrthoDiffusionLib.volumes.refusals import unreadable
+from OrthoDiffusionLib.volumes.refusals import not_opened, unreadable
 from OrthoDiffusionLib.volumes.volume import Volume
 
 _READERS: dict[str, Callable[[Path], Volume]] = {
@@ -89,17 +89,14 @@ def survey_series(path: Path) -> Survey:
                 return _survey_folder(folder)
         return _survey_files([path])
     except OSError as error:
-        raise OrthoDiffusionError(
-            ErrorKind.UNREADABLE_FILE,
-            "The file or folder cannot be opened.",
-            "Check that you may read it and that its drive is connected.",
-            detail=type(error).__name__,
-        ) from error
+        raise not_opened(detail=type(error).__name__) from error
 
 
 def _survey_folder(folder: Path) -> Survey:
-    images = [file for file in study_files(folder) if _reader(file) is not None or is_dicom(file)]
-    survey = _survey_files(images)
+    closed: list[Refusal] = []
+    files = study_files(folder, lambda path: closed.append(Refusal(shown_name(path), not_opened())))
+    survey = _survey_files([file for file in files if _reader(file) is not None or is_dicom(file)])
+    survey = Survey(survey.volumes, (*survey.refusals, *closed))
     if not survey.volumes and not survey.refusals:
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,

@@ -20,6 +20,16 @@ def unreadable(form: str, detail: str = "") -> OrthoDiffusionError:
     )
 
 
+def not_opened(detail: str = "") -> OrthoDiffusionError:
+    """A file or folder that the system does not let us read."""
+    return OrthoDiffusionError(
+        ErrorKind.UNREADABLE_FILE,
+        "The file or folder cannot be opened.",
+        "Check that you may read it and that its drive is connected.",
+        detail,
+    )
+
+
 def truncated(detail: str = "") -> OrthoDiffusionError:
     """A file that ends before its last voxel."""
     return OrthoDiffusionError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 from OrthoDiffusionLib.volumes.volume import Volume
 
 SCANNER_CODE = 1
@@ -65,7 +64,7 @@ def _write(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64])
         os.replace(partial, path)
         partial = None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise OrthoDiffusionError(
                 ErrorKind.DISK_FULL, "The disk is full.", "Free some space or choose another output folder."
             ) from error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 
 from pydantic import ValidationError
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-
-FULL_DISK = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 
 TORCH_OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 """How torch says it where it has no exception of its own for it: on the CPU a RuntimeError."""
@@ -45,7 +42,7 @@ def known_shortage(error: Exception) -> OrthoDiffusionError | None:
             "There is too little memory.",
             "Close other programs and run it again.",
         )
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
+    if isinstance(error, OSError) and is_disk_full(error):
         return OrthoDiffusionError(
             ErrorKind.DISK_FULL, "The disk is full; no result was written.", "Free some space and run it again."
         )

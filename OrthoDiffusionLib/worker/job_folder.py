@@ -8,7 +8,6 @@ locks there is no such file, and its folders are the owner's alone to remove: no
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
 
 JOB_FOLDER_VARIABLE = "ORTHODIFFUSION_JOB_FOLDER"
 JOB_PREFIX = "orthodiffusion-worker-"
@@ -26,8 +25,6 @@ LOCK_FILE = "owner.lock"
 YOUNG_SECONDS = 60.0
 """Folders in which something was made or removed so short a time ago are not swept: one may be just being made, and not
 locked yet."""
-
-_FULL_DISK = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class JobFolder:
@@ -116,7 +113,7 @@ def _is_young(folder: Path) -> bool:
 
 
 def _no_place(error: OSError) -> OrthoDiffusionError:
-    full = error.errno in _FULL_DISK
+    full = is_disk_full(error)
     variable = "TEMP" if sys.platform == "win32" else "TMPDIR"
     return OrthoDiffusionError(
         ErrorKind.DISK_FULL if full else ErrorKind.OUTPUT_NOT_WRITABLE,

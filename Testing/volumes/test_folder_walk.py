@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -74,6 +77,37 @@ def test_hidden_folders_are_not_walked_but_one_may_be_chosen(study: Path) -> Non
     save(hidden / "scan.nii.gz")
     assert found(study) == ["knee.nii.gz"]
     assert found(hidden) == ["scan.nii.gz", "confidence_axial.nii.gz"]
+
+
+def test_a_subfolder_that_may_not_be_listed_is_named(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(study / "lost+found" / "other.nii.gz")
+    closed, scandir = study / "lost+found", os.scandir
+
+    def guarded(path: Any) -> Any:
+        # Rights do not stop an administrator, as whom these tests may run.
+        if Path(path) == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    survey = survey_series(study)
+    assert [volume.source.name for volume in survey.volumes] == ["knee.nii.gz"]
+    assert [refusal.name for refusal in survey.refusals] == ["lost+found"]
+    with pytest.raises(OrthoDiffusionError) as caught:
+        survey_series(closed)
+    assert caught.value.kind is ErrorKind.UNREADABLE_FILE
+
+
+def test_a_disk_that_fills_while_a_zip_is_unpacked(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = Path(shutil.make_archive(str(study.parent / "packed"), "zip", study))
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    with pytest.raises(OrthoDiffusionError) as caught:
+        survey_series(packed)
+    assert caught.value.kind is ErrorKind.DISK_FULL
 
 
 def test_a_folder_with_nothing_but_a_result_is_empty(tmp_path: Path) -> None:
