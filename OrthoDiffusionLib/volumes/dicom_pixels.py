@@ -75,14 +75,25 @@ def _stored_frames(path: Path) -> npt.NDArray[Any]:
             raise truncated(detail="pixels are missing")
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_encapsulated and syntax != RLELossless:
-            return _decoded_by_gdcm(dataset)
+            return _brighter_is_more(_decoded_by_gdcm(dataset), dataset)
         with private_pydicom():
-            pixels = dataset.pixel_array
+            pixels = _brighter_is_more(dataset.pixel_array, dataset)
     except (EOFError, ValueError) as error:
         raise truncated(detail=type(error).__name__) from error
     except (*PYDICOM_FAILURES, RuntimeError) as error:
         raise unreadable("DICOM", detail=type(error).__name__) from error
     return np.asarray(pixels if pixels.ndim == 3 else pixels[None])
+
+
+def _brighter_is_more(stored: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
+    """Stored values as they are, or turned over in their range where the file calls the lowest one white.
+
+    Such MR images are rare, but allowed; taken as they are stored, their bone would be bright and their fluid dark.
+    """
+    if dataset.get("PhotometricInterpretation") != "MONOCHROME1":
+        return stored
+    highest = -1 if dataset.PixelRepresentation else (1 << int(dataset.BitsStored)) - 1
+    return np.asarray(highest - stored, stored.dtype)
 
 
 def _decoded_by_gdcm(dataset: Dataset) -> npt.NDArray[Any]:
@@ -103,6 +114,9 @@ def _decoded_frame(dataset: Dataset, code: bytes, path: Path) -> npt.NDArray[Any
     bare.Modality = "OT"
     for name in _FORMAT:
         setattr(bare, name, dataset[name].value)
+    if bare.PhotometricInterpretation == "MONOCHROME1":
+        # ITK would turn the values over by itself; here they are to come as they are stored.
+        bare.PhotometricInterpretation = "MONOCHROME2"
     bare.PixelData = encapsulate([code])
     bare["PixelData"].VR = "OB"
     bare.file_meta = FileMetaDataset()

@@ -53,6 +53,20 @@ def test_negative_stored_values_survive_compression(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.array, signed.array * 2.0 - 10.0)
 
 
+@pytest.mark.parametrize("compression", ["none", "RLE", "JPEG", "JPEG2000"])
+@pytest.mark.parametrize(("signed", "highest"), [(1, -1), (0, 4095)])
+def test_images_that_call_the_lowest_value_white_are_turned_over(
+    tmp_path: Path, compression: str, signed: int, highest: int
+) -> None:
+    volume = oblique_volume((8, 9, 5))
+    turned = Volume((highest - volume.array).astype(np.int16), volume.affine)
+    form = {"PhotometricInterpretation": "MONOCHROME1", "PixelRepresentation": signed}
+    bits = {"BitsStored": 16, "HighBit": 15} if signed else {"BitsStored": 12, "HighBit": 11}
+    write_series(tmp_path, turned, compression, **form, **bits)
+    (read,) = read_series(tmp_path)
+    np.testing.assert_array_equal(read.array, volume.array)
+
+
 def test_left_handed_slice_order_is_read_by_position(tmp_path: Path) -> None:
     volume = oblique_volume()
     reversed_slices = stored_as(volume, (0, 1, 2), (False, False, True))
