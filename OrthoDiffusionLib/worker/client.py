@@ -54,17 +54,18 @@ _MESSAGE: TypeAdapter[Response | Notification] = TypeAdapter(Response | Notifica
 class WorkerClient:
     """A worker process and the line to it; use it as a context manager, so that the process ends whatever happens.
 
-    Its methods may be called from several threads; the worker runs one study at a time and refuses another.
+    Its methods may be called from several threads; the worker runs one study at a time and refuses another. What
+    it logs goes to the logger `orthodiffusion.worker`, at the level DEBUG; its last lines also come with the report of
+    its death.
 
     Args:
         command: that starts the worker; the default runs this library's with this Python.
-        log_file: that the worker's log is appended to; its last lines also come with the report of its death.
 
     Raises:
         OrthoDiffusionError: WORKER_DIED, when the process cannot be started; what `JobFolder` raises.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, log_file: Path | None = None) -> None:
+    def __init__(self, command: Sequence[str] | None = None) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[int, queue.SimpleQueue[Response | Notification | None]] = {}
         self._last_id = 0
@@ -78,7 +79,6 @@ class WorkerClient:
                 _environment(self._job_folder),
                 self._hear,
                 self._give_up,
-                log_file,
             )
         except OSError as error:
             self._job_folder.remove()

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 LOG_LINES = 200
@@ -34,7 +33,6 @@ class WorkerProcess:
         environment: all of its variables.
         on_line: called in a thread with each line of its output.
         on_end: called in that thread when there will be no further line.
-        log_file: that its log is appended to, or None.
 
     Raises:
         OSError: when it cannot be started.
@@ -46,10 +44,8 @@ class WorkerProcess:
         environment: Mapping[str, str],
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
-        log_file: Path | None = None,
     ) -> None:
         self._log_tail: deque[str] = deque(maxlen=LOG_LINES)
-        self._log_file = log_file
         self._on_line = on_line
         self._on_end = on_end
         self._write_lock = threading.Lock()
@@ -138,15 +134,10 @@ class WorkerProcess:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        with contextlib.ExitStack() as stack:
-            file = stack.enter_context(self._log_file.open("ab")) if self._log_file is not None else None
-            for line in self._process.stderr:
-                text = line.decode(errors="replace").rstrip()
-                self._log_tail.append(text)
-                log.debug("%s", text)
-                if file is not None:
-                    file.write(line)
-                    file.flush()
+        for line in self._process.stderr:
+            text = line.decode(errors="replace").rstrip()
+            self._log_tail.append(text)
+            log.debug("%s", text)
 
 
 def _own_group() -> dict[str, Any]:
