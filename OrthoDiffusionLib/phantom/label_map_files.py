@@ -8,18 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.folder_walk import RESULT_IMAGES, RESULT_MARK
 from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.segment_names import by_segment_names
 from OrthoDiffusionLib.volumes.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Of the files that a folder is searched for."""
 
+CORRECTED = "segmentation.seg.nrrd"
+"""Of a result's images, the one that people correct."""
+
 
 def find_label_maps(paths: Sequence[Path]) -> list[Path]:
     """The files of label maps at some paths: files as they are, and a folder's and its subfolders' sorted by path.
 
-    Hidden files and those in hidden folders are left out: a Mac leaves one beside every file that it copies.
+    Hidden files and those in hidden folders are left out: a Mac leaves one beside every file that it copies. Of a
+    result of `orthodiffusion run` the segmentation is taken alone, the file that Slicer shows and saves corrections to.
 
     Raises:
         OrthoDiffusionError: EMPTY_STUDY for a folder without label maps.
@@ -29,13 +36,7 @@ def find_label_maps(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.name.lower().endswith(SUFFIXES)
-            and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            and file.is_file()
-        )
+        inside = sorted(file for file in path.rglob("*") if _may_be_label_map(file, path))
         if not inside:
             raise OrthoDiffusionError(
                 ErrorKind.EMPTY_STUDY,
@@ -47,11 +48,20 @@ def find_label_maps(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _may_be_label_map(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    if hidden or not file.name.lower().endswith(SUFFIXES) or not file.is_file():
+        return False
+    of_result = file.name in RESULT_IMAGES and (file.parent / RESULT_MARK).exists()
+    return not of_result or file.name == CORRECTED
+
+
 def read_label_map(path: Path) -> Volume:
-    """A label map from a file.
+    """A knee's label map from a file; the values of a segmentation of Slicer are told by its segments' names.
 
     Raises:
-        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers; what reading a series raises.
+        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers, and for segments that are no structure
+            of the knee; what reading a series raises.
     """
     volumes = read_series(path)
     if len(volumes) != 1:
@@ -59,7 +69,8 @@ def read_label_map(path: Path) -> Volume:
     volume = volumes[0]
     if not np.array_equal(volume.array, np.rint(volume.array)):
         raise unusable("The volume holds values that are no labels.")
-    return Volume(volume.array.astype(np.int16), volume.affine, volume.source)
+    labels = Volume(volume.array.astype(np.int16), volume.affine, volume.source)
+    return by_segment_names(labels, path, load_joint("knee").structures)
 
 
 def content_name(labels: Volume) -> str:

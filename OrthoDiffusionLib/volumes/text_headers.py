@@ -47,13 +47,9 @@ def read_nrrd_header(path: Path) -> TextHeader:
     Raises:
         OrthoDiffusionError: UNREADABLE_FILE, WRONG_DIMENSIONS, BAD_SPACING or BAD_AFFINE.
     """
-    start = _start(path)
-    if not start.startswith(b"NRRD"):
-        raise unreadable("NRRD")
-    text = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0].decode("latin-1")
     fields = {
         key.strip().lower(): value.strip()
-        for key, _, value in (line.partition(":") for line in text.splitlines()[1:] if not line.startswith("#"))
+        for key, _, value in (line.partition(":") for line in _nrrd_lines(path))
         if not value.startswith("=")
     }
     try:
@@ -77,6 +73,16 @@ def read_nrrd_header(path: Path) -> TextHeader:
     affine = np.eye(4)
     affine[:3] = np.array(columns).T * np.array(signs)[:, None]
     return TextHeader(shape, affine)
+
+
+def nrrd_key_values(path: Path) -> dict[str, str]:
+    """What an NRRD file's header holds besides its fields: the lines `key:=value`, as text.
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE.
+    """
+    pairs = (line.partition(":=") for line in _nrrd_lines(path, "utf-8") if ":=" in line)
+    return {key: re.sub(r"\\(.)", lambda found: found[1].replace("n", "\n"), value) for key, _, value in pairs}
 
 
 def read_metaimage_header(path: Path) -> TextHeader:
@@ -112,6 +118,15 @@ def read_metaimage_header(path: Path) -> TextHeader:
     affine[:3, :3] = np.array(matrix).reshape(3, 3).T * np.array(spacing)
     affine[:3, 3] = origin
     return TextHeader(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+
+
+def _nrrd_lines(path: Path, encoding: str = "latin-1") -> list[str]:
+    start = _start(path)
+    if not start.startswith(b"NRRD"):
+        raise unreadable("NRRD")
+    text = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0].decode(encoding, errors="replace")
+    # Not str.splitlines, which also ends a line at letters that a segment's name may hold.
+    return [line for line in re.split(r"\r?\n", text)[1:] if not line.startswith("#")]
 
 
 def _start(path: Path) -> bytes:

@@ -11,10 +11,12 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, scan_anatomy
 from OrthoDiffusionLib.phantom.canvas import SPACING
-from OrthoDiffusionLib.phantom.label_map_files import content_name, find_label_maps, read_label_map
+from OrthoDiffusionLib.phantom.label_map_files import CORRECTED, content_name, find_label_maps, read_label_map
 from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels
 from OrthoDiffusionLib.phantom.montage import montage
 from OrthoDiffusionLib.phantom.tissues import Tissue
+from OrthoDiffusionLib.volumes.folder_walk import RESULT_IMAGES, RESULT_MARK
+from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.writing import write_labels
 
@@ -134,6 +136,17 @@ def test_a_folder_is_searched_for_label_maps(left_knee: PhantomStudy, tmp_path: 
     with pytest.raises(OrthoDiffusionError, match="The folder holds no label maps") as refusal:
         find_label_maps([tmp_path / "empty"])
     assert refusal.value.kind is ErrorKind.EMPTY_STUDY
+
+
+def test_of_a_result_the_segmentation_is_taken(left_knee: PhantomStudy, tmp_path: Path) -> None:
+    labels = label_map(left_knee, Plane.AXIAL)
+    for name in RESULT_IMAGES:
+        (tmp_path / name).touch()
+    assert len(find_label_maps([tmp_path])) == len(RESULT_IMAGES)
+    (tmp_path / RESULT_MARK).touch()
+    write_segmentation_nrrd(tmp_path / CORRECTED, labels.array, labels.affine, KNEE.structures, KNEE.region)
+    (found,) = find_label_maps([tmp_path])
+    np.testing.assert_array_equal(read_label_map(found).array, labels.array)
 
 
 def test_storage_order_changes_nothing(left_knee: PhantomStudy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from OrthoDiffusionLib.anatomy import Code, Structure, Terminology, load_joint
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.segment_names import by_segment_names
 from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 
 KNEE = load_joint("knee")
@@ -145,3 +149,52 @@ def test_same_labels_same_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
         write_segmentation_nrrd(tmp_path / name, labels, affine, KNEE.structures, KNEE.region)
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+def read_labels(path: Path) -> np.ndarray:
+    (volume,) = read_series(path)
+    return by_segment_names(volume, path, KNEE.structures).array
+
+
+def change_header(path: Path, **fields: str) -> None:
+    header, _, voxels = path.read_bytes().partition(b"\n\n")
+    for key, value in fields.items():
+        header, count = re.subn(rf"{key}:=.*".encode(), f"{key}:={value}".encode(), header)
+        assert count == 1
+    path.write_bytes(header + b"\n\n" + voxels)
+
+
+def test_what_slicer_saved_has_the_structures_labels(tmp_path: Path) -> None:
+    labels, affine = oblique_labels()
+    path, saved = tmp_path / "labels.seg.nrrd", tmp_path / "saved.seg.nrrd"
+    write_segmentation_nrrd(path, labels, affine, KNEE.structures, KNEE.region)
+    scene, segmentation = read_with_slicer(path)
+    # As after a person deleted the femur, in whose place later segments come.
+    segmentation.RemoveSegment("femur")
+    storage = scene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(str(saved))
+    assert storage.WriteData(scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")) == 1
+    np.testing.assert_array_equal(read_labels(saved), np.where(labels == 1, 0, labels))
+
+
+def test_segments_are_told_by_their_names_and_not_by_their_numbers(tmp_path: Path) -> None:
+    labels, affine = oblique_labels()
+    path = tmp_path / "labels.seg.nrrd"
+    write_segmentation_nrrd(path, labels, affine, KNEE.structures, KNEE.region)
+    change_header(
+        path, Segment0_LabelValue="2", Segment1_LabelValue="1", Segment1_ID="Segment_2", Segment1_Name="tIBIA"
+    )
+    np.testing.assert_array_equal(read_labels(path), np.choose(labels, [0, 2, 1, *range(3, 12)]))
+    # A segment without voxels may be called anything.
+    change_header(path, Segment10_ID="Segment_3", Segment10_Name="Tumour")
+    read_labels(path)
+    for change, sentence in (
+        ({"Segment2_ID": "Segment_3", "Segment2_Name": "Tumour"}, "“Tumour” is no structure"),
+        ({"Segment2_LabelValue": "40"}, "no segment"),
+        ({"Segment2_LabelValue": "three"}, "which value"),
+    ):
+        write_segmentation_nrrd(path, labels, affine, KNEE.structures, KNEE.region)
+        change_header(path, **change)
+        with pytest.raises(OrthoDiffusionError, match=sentence) as refusal:
+            read_labels(path)
+        assert refusal.value.kind is ErrorKind.BAD_LABEL_MAP
