@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 from rich.progress import track
 
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-
-if TYPE_CHECKING:
-    from OrthoDiffusionLib.volumes.volume import Volume
 
 
 class Contrast(str, Enum):
@@ -52,6 +48,7 @@ def phantom(
         Optional[Path],  # noqa: UP045
         typer.Option(help="A real series whose slices the picture shows beside the phantom's."),
     ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that make studies.", min=1)] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace studies that are there already.")] = False,
 ) -> None:
     """Make synthetic studies of a joint with their truth: NIfTI series, label maps and findings.
@@ -61,13 +58,12 @@ def phantom(
     Example: orthodiffusion phantom --output phantoms --seed 1 --studies 3 --montage
     """
     with reported():
-        from OrthoDiffusionLib.cli.phantom_listing import MANIFEST, list_studies, listed_study, studies_listed_before
+        from OrthoDiffusionLib.cli.phantom_listing import MANIFEST, list_studies, studies_listed_before
+        from OrthoDiffusionLib.cli.phantom_making import PhantomOrder, write_phantoms
         from OrthoDiffusionLib.inference.request import StudyRequest
         from OrthoDiffusionLib.inference.study import assemble_study
-        from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS, make_study, scan_anatomy
+        from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS
         from OrthoDiffusionLib.phantom.label_map_files import find_label_maps
-        from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels
-        from OrthoDiffusionLib.phantom.writing import write_study
 
         if centre is not None and centre not in CENTRES:
             raise OrthoDiffusionError(
@@ -98,48 +94,26 @@ def phantom(
                 "Choose a new folder or another seed, or add --overwrite.",
             )
         listed = {entry.id: entry for entry in studies_listed_before(output / MANIFEST, joint, overwrite)}
-        maps = find_label_maps(labels or ())
-        # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.
-        for index in sorted({number % len(maps) for number in folders} if maps else ()):
-            _label_map(maps, index)
         real = {}
         if beside is not None:
             assembled = assemble_study(StudyRequest(output=output, paths=(beside,))).series
             real = {plane: series.stack for plane, series in assembled.items()}
-        for number, folder in track(folders.items(), "Making phantoms", console=err, transient=True):
-            if maps:
-                anatomy = anatomy_from_labels(_label_map(maps, number % len(maps)), number)
-                study = scan_anatomy(anatomy, number, centre, contrast.value)
-            else:
-                study = make_study(
-                    number,
-                    joint,
-                    prevalence="clinical" if clinical else "balanced",
-                    centre=centre,
-                    contrast=contrast.value,
-                )
-            write_study(study, folder)
-            listed[folder.name] = listed_study(study, folder.name)
+        order = PhantomOrder(
+            joint,
+            "clinical" if clinical else "balanced",
+            centre,
+            contrast.value,
+            tuple(find_label_maps(labels or ())),
+            montage or beside is not None,
+            real,
+        )
+        if order.maps:
+            # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.
+            for number in list(folders)[: len(order.maps)]:
+                order.label_map(number)
+        made = write_phantoms(order, folders, workers)
+        for entry in track(made, "Making phantoms", total=len(folders), console=err, transient=True):
+            listed[entry.id] = entry
             # After each one: what an interrupted run leaves can be trained on.
             list_studies(output / MANIFEST, joint, listed.values())
-            if montage or real:
-                from OrthoDiffusionLib.phantom.montage import montage as draw
-
-                draw(study, beside=real).savefig(folder / "montage.png", dpi=80, facecolor="black")
         out.print(f"Written to {output}", soft_wrap=True)
-
-
-def _label_map(maps: Sequence[Path], index: int) -> Volume:
-    """One of some label maps, checked; of what is wrong its number tells, for its name may be a patient's."""
-    from OrthoDiffusionLib.phantom.label_map_files import read_label_map
-    from OrthoDiffusionLib.phantom.label_maps import check_label_map
-
-    try:
-        labels = read_label_map(maps[index])
-        check_label_map(labels)
-    except OrthoDiffusionError as error:
-        which = f"Label map {index + 1} of {len(maps)}: " if len(maps) > 1 else ""
-        raise OrthoDiffusionError(
-            error.kind, which + error.sentence, error.action, error.detail or str(maps[index])
-        ) from error
-    return labels

@@ -1,0 +1,99 @@
+"""Phantom studies made and written one by one, in this process or in several."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.cli.phantom_listing import listed_study
+from OrthoDiffusionLib.datasets.manifest import StudyEntry
+from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
+from OrthoDiffusionLib.phantom.label_map_files import read_label_map
+from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
+from OrthoDiffusionLib.phantom.writing import write_study
+from OrthoDiffusionLib.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class PhantomOrder:
+    """What all studies of a command have in common.
+
+    Attributes:
+        joint: that is scanned.
+        prevalence: how often findings occur.
+        centre: where, or None for each one's own of those for training.
+        contrast: the centre's, or one of chance.
+        maps: label maps whose anatomy is scanned, in turns; empty for the phantom's own.
+        montage: whether each study gets a picture.
+        beside: real stacks that the picture shows beside the phantom's.
+    """
+
+    joint: str
+    prevalence: Literal["balanced", "clinical"]
+    centre: str | None
+    contrast: Literal["physical", "random"]
+    maps: tuple[Path, ...] = ()
+    montage: bool = False
+    beside: Mapping[Plane, Volume] = field(default_factory=dict)
+
+    def label_map(self, seed: int) -> Volume:
+        """The label map whose anatomy this study has, checked.
+
+        Raises:
+            OrthoDiffusionError: what is wrong with it; its number tells which it is, for its name may be a patient's.
+        """
+        index = seed % len(self.maps)
+        try:
+            labels = read_label_map(self.maps[index])
+            check_label_map(labels)
+        except OrthoDiffusionError as error:
+            which = f"Label map {index + 1} of {len(self.maps)}: " if len(self.maps) > 1 else ""
+            raise OrthoDiffusionError(
+                error.kind, which + error.sentence, error.action, error.detail or str(self.maps[index])
+            ) from error
+        return labels
+
+    def study(self, seed: int) -> PhantomStudy:
+        """The study of a seed; the same wherever it is made."""
+        if self.maps:
+            return scan_anatomy(anatomy_from_labels(self.label_map(seed), seed), seed, self.centre, self.contrast)
+        return make_study(seed, self.joint, prevalence=self.prevalence, centre=self.centre, contrast=self.contrast)
+
+
+def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: int) -> Iterator[StudyEntry]:
+    """Make the study of each seed in its folder, and give its entry of the dataset's manifest as soon as it is there.
+
+    Args:
+        order: what is asked for.
+        folders: by seed; the entries come in this order.
+        processes: that make studies.
+
+    Raises:
+        OrthoDiffusionError: as `PhantomOrder.label_map` and `write_study`.
+    """
+    if processes == 1:
+        yield from map(_write, itertools.repeat(order), folders.keys(), folders.values())
+        return
+    with ProcessPoolExecutor(min(processes, len(folders))) as pool:
+        try:
+            yield from pool.map(_write, itertools.repeat(order), folders.keys(), folders.values())
+        except BaseException:
+            # Of what nobody waits for any more, no more is begun.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write(order: PhantomOrder, seed: int, folder: Path) -> StudyEntry:
+    study = order.study(seed)
+    write_study(study, folder)
+    if order.montage:
+        from OrthoDiffusionLib.phantom.montage import montage
+
+        montage(study, beside=order.beside).savefig(folder / "montage.png", dpi=80, facecolor="black")
+    return listed_study(study, folder.name)
