@@ -22,6 +22,7 @@ from OrthoDiffusionSlicer.environment import (
 )
 from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
+from OrthoDiffusionSlicer.patients import patient_mark
 from OrthoDiffusionSlicer.protocol import WorkerError
 from OrthoDiffusionSlicer.scene import SceneResult, show_in_views
 from OrthoDiffusionSlicer.study_runner import StudyRunner
@@ -104,6 +105,8 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNodeGuiTag: Any = None
         self._bundles: dict[str, InstalledBundle] = {}
         self._busy = False
+        self._findingsOf: dict[str, Any] | None = None
+        self._structuresOf: dict[str, Any] | None = None
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -185,11 +188,12 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Follow these parameters and no others; None follows none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
+            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
         self._parameterNode = parameterNode
         if self._parameterNode is not None:
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
+            # Not the wrapper: the mixin would keep each one, with its own observers, for as long as the program runs.
+            self.addObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self._updatePanel)
             self._updatePanel()
 
     def _updatePanel(self, caller: Any = None, event: Any = None) -> None:
@@ -206,6 +210,12 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._clinical.showModel(model, self._bundles[model].clinical if model in self._bundles else None)
         self._clinical.setEnabled(not self._busy)
         self._clinical.offerDicom(come_from_dicom(volumes.values()))
+        if self._clinical.showPatient(patient_mark(volumes.values())) and not self._busy:
+            # It may say what DICOM has of the person before.
+            self._showStatus("")
+        # Beside other series the tables would be taken for theirs.
+        self.ui.findingsCollapsibleButton.visible = self._findingsOf == volumes
+        self.ui.structuresCollapsibleButton.visible = self._structuresOf == volumes
         missing = missing_for_run(volumes, parameters.bundle, self._bundles, self._busy) + self._clinical.problems()
         offer = self._offer()
         lacks = [] if offer.segmented else [_("Choose another model; this one does not segment.")]
@@ -290,7 +300,7 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             bundle,
             segment=segment,
             diagnose=diagnose,
-            onDone=self._onDone,
+            onDone=lambda result, added: self._onDone(volumes, result, added),
             onError=self._onError,
             clinical=clinical,
             device=device,
@@ -298,12 +308,12 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _install(self) -> bool:
         """Whether everything is installed that a run needs; else the panel says why not, and is ready again."""
-        if not missing_requirements():
-            return True
         self.ui.cancelButton.enabled = False
-        self._showStatus(_("Installing Python packages; this takes minutes, and Slicer does not answer meanwhile"))
-        slicer.app.processEvents()
         try:
+            if not missing_requirements():
+                return True
+            self._showStatus(_("Installing Python packages; this takes minutes, and Slicer does not answer meanwhile"))
+            slicer.app.processEvents()
             install_requirements()
         except RuntimeError as error:
             self._endRun()
@@ -316,13 +326,14 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._showStatus(_("Stopping"))
         self.logic.cancel()
 
-    def _onDone(self, result: dict[str, Any], added: SceneResult) -> None:
+    def _onDone(self, volumes: dict[str, Any], result: dict[str, Any], added: SceneResult) -> None:
         self._endRun()
         self._clinical.endRun()
         show_findings(self.ui.findingsTable, result)
         show_structures(self.ui.structuresTable, result)
-        self.ui.findingsCollapsibleButton.visible = bool(result["findings"])
-        self.ui.structuresCollapsibleButton.visible = added.segmentation is not None
+        self._findingsOf = volumes if result["findings"] else None
+        self._structuresOf = volumes if added.segmentation is not None else None
+        self._updatePanel()
         self.ui.noticeLabel.text = result["notice"]
         nodes = [node.GetName() for node in (added.segmentation, added.table) if node is not None]
         said = [_("Done. In the scene: {nodes}.").format(nodes=", ".join(nodes))]
@@ -341,6 +352,7 @@ class OrthoDiffusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updatePanel()
 
     def _hideResult(self) -> None:
+        self._findingsOf = self._structuresOf = None
         self.ui.findingsCollapsibleButton.visible = False
         self.ui.structuresCollapsibleButton.visible = False
 

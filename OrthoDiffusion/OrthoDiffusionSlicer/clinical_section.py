@@ -24,6 +24,7 @@ class ClinicalSection:
         self._onChanged = onChanged
         self._model: str | None = None
         self._part: ClinicalPart | None = None
+        self._patient: int | None = None
         self._numbers = {"age": ui.ageLineEdit, "height": ui.heightLineEdit, "weight": ui.weightLineEdit}
         self._coded = {"sex": ui.sexComboBox, "patient_type": ui.patientTypeComboBox, "event": ui.eventComboBox}
         for field in self._numbers.values():
@@ -56,6 +57,24 @@ class ClinicalSection:
         for name, field in {**self._numbers, **self._coded}.items():
             field.enabled = name in seen
             field.toolTip = "" if name in seen else _("The model did not learn from it.")
+
+    def showPatient(self, patient: int | None) -> bool:
+        """Forget the values when the chosen series are of another patient than those before.
+
+        Args:
+            patient: of `patient_mark`.
+
+        Returns:
+            whether they are of another one.
+        """
+        before = self._patient
+        if patient is None or patient == before:
+            return False
+        self._patient = patient
+        if before is None:
+            return False
+        self.clear()
+        return True
 
     @property
     def part(self) -> ClinicalPart | None:

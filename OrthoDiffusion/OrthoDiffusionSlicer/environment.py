@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,10 +144,17 @@ def _python() -> str:
 
 
 def missing_requirements() -> list[str]:
-    """Requirements that this Python lacks; the worker's is the same one unless ORTHODIFFUSION_PYTHON names another."""
+    """Requirements that this Python lacks; the worker's is the same one unless ORTHODIFFUSION_PYTHON names another.
+
+    Raises:
+        RuntimeError: with a sentence for the person, in a Slicer that is too old to say.
+    """
     if os.environ.get(PYTHON_VARIABLE):
         return []
-    import slicer.packaging
+    try:
+        import slicer.packaging
+    except ImportError as error:
+        raise RuntimeError("OrthoDiffusion needs 3D Slicer 5.12 or later. Install it, and try again there.") from error
 
     return [requirement for requirement in (TORCH, *REQUIREMENTS) if not slicer.packaging.pip_check(requirement)]
 
@@ -190,10 +196,11 @@ def _told(what: str) -> Iterator[None]:
     """Turn what an installation raises into a sentence: RuntimeError when they say no, else pip's or the network's."""
     try:
         yield
-    except (subprocess.SubprocessError, ImportError, OSError, ValueError) as error:
+    except RuntimeError as error:
+        raise RuntimeError(f"{what} is missing, so nothing was run. Click again to install it.") from error
+    except Exception as error:
+        # Whatever another extension raises, the panel must not wait for ever.
         logging.exception("the installation failed")
         raise RuntimeError(
             f"{what} could not be installed. Check the network connection, look at the log, and click again."
         ) from error
-    except RuntimeError as error:
-        raise RuntimeError(f"{what} is missing, so nothing was run. Click again to install it.") from error

@@ -10,8 +10,8 @@ from typing import Any
 
 import slicer
 
-from OrthoDiffusionSlicer.patients import check_one_patient
-from OrthoDiffusionSlicer.scene import check_volume
+from OrthoDiffusionSlicer.patients import check_one_patient, say_several_studies
+from OrthoDiffusionSlicer.scene import check_volume, place_of
 
 
 class Job:
@@ -38,6 +38,8 @@ class Job:
         """
         check_one_patient(volumes.values())
         self.volumes = dict(volumes)
+        self._places = {plane: place_of(node) for plane, node in volumes.items()}
+        self._said = say_several_studies(volumes.values())
         self.wanted = True
         self.folder = Path(tempfile.mkdtemp(prefix="orthodiffusion-job-", dir=parent))
         self.output = self.folder / "result"
@@ -52,6 +54,13 @@ class Job:
     def volumes_in(self, scene: Any) -> list[Any]:
         """The job's volume nodes that are still in a scene."""
         return [node for node in self.volumes.values() if scene.IsNodePresent(node)]
+
+    def remarks(self) -> list[str]:
+        """What the worker cannot know, as warnings: series of several studies, and one that was moved meanwhile."""
+        if all(place_of(node) == self._places[plane] for plane, node in self.volumes.items()):
+            return self._said
+        moved = "A series was moved while it was being assessed, and the result lies where it was. Run the study again."
+        return [*self._said, moved]
 
     def close(self) -> None:
         """Remove the folder; twice is fine."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from OrthoDiffusionSlicer.segmentation_file import is_whole
+from OrthoDiffusionSlicer.segmentation_file import grid, is_whole
 
 ATTRIBUTE = "OrthoDiffusion."
 FILL_OPACITY, OUTLINE_OPACITY = 0.45, 1.0
@@ -85,6 +86,13 @@ def check_volume(node: Any) -> None:
         )
 
 
+def place_of(node: Any) -> tuple[float, ...]:
+    """Where a volume's voxels lie, and whether a transform is above them; the same until the volume is moved."""
+    own, above = vtk.vtkMatrix4x4(), node.GetParentTransformNode()
+    node.GetIJKToRASMatrix(own)
+    return (*(own.GetElement(row, column) for row in range(4) for column in range(4)), float(above is not None))
+
+
 def show_in_views(scene: Any, volumes: Mapping[str, Any]) -> None:
     """Show each series in the slice views of its own plane, turned to its slices; other views stay as they are.
 
@@ -104,24 +112,26 @@ def _nodes(scene: Any, kind: str) -> list[Any]:
     return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
 
 
-def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = ()) -> SceneResult:
+def add_result(scene: Any, folder: Path, volumes: Sequence[Any] = (), remarks: Sequence[str] = ()) -> SceneResult:
     """Add a result: one new segmentation and one new table; nothing that is in the scene is changed.
 
     Args:
         scene: vtkMRMLScene.
         folder: that a run wrote.
-        volumes: volume nodes of the study; the first one gives the reference geometry and the place in the hierarchy.
+        volumes: volume nodes of the study; the first one is what Slicer shows to correct on, and gives the place in the
+            hierarchy.
+        remarks: warnings of this program's own; they are kept with the result's.
 
     Raises:
         OSError, ValueError: when the folder holds no readable result.
     """
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result["warnings"] = [*result["warnings"], *remarks]
     segmentation = table = None
     try:
         if result["segmentation"]:
             segmentation = _read_segmentation(scene, folder / result["segmentation"])
-            if volumes:
-                segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volumes[0])
+            _set_reference(segmentation, folder / result["segmentation"], volumes)
         if result["findings"]:
             table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName("OrthoDiffusion findings"))
             _fill_with_findings(table, result["findings"], result["notice"])
@@ -154,6 +164,24 @@ def _read_segmentation(scene: Any, path: Path) -> Any:
         display.SetOpacity2DFill(FILL_OPACITY)
         display.SetOpacity2DOutline(OUTLINE_OPACITY)
     return node
+
+
+def _set_reference(node: Any, path: Path, volumes: Sequence[Any]) -> None:
+    """Name the volume that the segmentation is corrected on, and keep its own grid for it.
+
+    With the volume's grid, which vtkMRMLSegmentationNode would take along with the volume, the first stroke of a
+    correction and every saving of the scene would cut the label maps of all structures to that one series' slices.
+    """
+    converter, role = slicer.vtkSegmentationConverter, node.GetReferenceImageGeometryReferenceRole()
+    affine, shape = grid(path)
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*shape)
+    image.SetGeometryFromImageToWorldMatrix(_matrix(affine))
+    node.GetSegmentation().SetConversionParameter(
+        converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)
+    )
+    if volumes:
+        node.SetNodeReferenceID(role, volumes[0].GetID())
 
 
 def _fill_with_findings(node: Any, findings: Sequence[Mapping[str, Any]], notice: str) -> None:

@@ -47,7 +47,7 @@ class StudyRunner:
             bundle: what the worker calls the bundle; empty for the first one.
             segment: make a segmentation.
             diagnose: make a table of findings.
-            onDone: gets the content of `result.json`, and what it became in the scene.
+            onDone: gets the content of `result.json`, with warnings of ours, and what it became in the scene.
             onError: gets a sentence for the person.
             clinical: what is known of the person besides the images, by the worker's names; it goes to the worker
                 through its standard input, and is kept nowhere.
@@ -102,7 +102,9 @@ class StudyRunner:
                 onError(CANCELLED)
                 return
             result = json.loads((job.output / "result.json").read_text(encoding="utf-8"))
-            added = add_result(slicer.mrmlScene, job.output, job.volumes_in(slicer.mrmlScene))
+            remarks = job.remarks()
+            added = add_result(slicer.mrmlScene, job.output, job.volumes_in(slicer.mrmlScene), remarks)
+            result["warnings"] = [*result["warnings"], *remarks]
         except (OSError, ValueError) as error:
             logging.exception("the result could not be read")
             onError(WorkerError("unreadable-file", "The result could not be read.", "Run the study again.", str(error)))

@@ -182,6 +182,31 @@ def test_dicom_is_read_when_asked_and_what_series_disagree_on_is_left_out(
     assert ui.statusLabel.text == ""
 
 
+def test_another_patient_is_not_given_their_values(panel_with_model: Any) -> None:
+    ui, hierarchy = panel_with_model.ui, slicer.mrmlScene.GetSubjectHierarchyNode()
+    nodes = {}
+    for name in ("4711", "4711 again", "4712"):
+        nodes[name] = add_volume(slicer.mrmlScene, name, np.zeros((4, 4, 4), np.int16), np.eye(4))
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+        hierarchy.SetItemUID(patient, "DICOM", name.partition(" ")[0])
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(nodes[name]), patient)
+    ui.clinicalKeepCheckBox.checked = True
+    type_in_a_person(ui)
+    ui.sagittalSelector.setCurrentNode(nodes["4711"])
+    panel_with_model._showStatus("DICOM has the sex M: choose its code yourself.")
+    ui.axialSelector.setCurrentNode(nodes["4711 again"])
+    ui.sagittalSelector.setCurrentNode(None)
+    assert ui.ageLineEdit.text == AGE
+    ui.sagittalSelector.setCurrentNode(nodes["4712"])
+    assert ui.ageLineEdit.text == AGE, "of two patients, none is run"
+    ui.axialSelector.setCurrentNode(None)
+    assert (ui.ageLineEdit.text, ui.sexComboBox.currentIndex, ui.statusLabel.text) == ("", 0, "")
+    type_in_a_person(ui)
+    ui.sagittalSelector.setCurrentNode(None)
+    ui.sagittalSelector.setCurrentNode(nodes["4712"])
+    assert ui.ageLineEdit.text == AGE
+
+
 def test_units_of_dicom(panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from OrthoDiffusionSlicer.dicom_person import read_person
 

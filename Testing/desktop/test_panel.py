@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
+import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from OrthoDiffusionSlicer.scene import add_volume  # noqa: E402
 from OrthoDiffusionLib.anatomy import Plane  # noqa: E402
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError  # noqa: E402
 from OrthoDiffusionLib.volumes.checks import check_study  # noqa: E402
+from OrthoDiffusionLib.volumes.visits import say_several_visits  # noqa: E402
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume  # noqa: E402
 
 
@@ -53,7 +57,7 @@ def test_buttons_say_all_that_is_missing(panel: Any) -> None:
     assert "Harden the transform of “some”" in ui.diagnoseButton.toolTip
 
 
-def volume_of(patient: str, uid: str) -> Any:
+def volume_of(patient: str, uid: str, study_uid: str = "") -> Any:
     """A volume under a folder under a study under a patient, as DICOM and a person who tidies up leave it."""
     node = some_volume(f"of {patient}")
     hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
@@ -61,6 +65,8 @@ def volume_of(patient: str, uid: str) -> Any:
     if uid:
         hierarchy.SetItemUID(subject, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName(), uid)
     study = hierarchy.CreateStudyItem(subject, "knee")
+    if study_uid:
+        hierarchy.SetItemUID(study, slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMUIDName(), study_uid)
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), hierarchy.CreateFolderItem(study, "series"))
     return node
 
@@ -89,6 +95,101 @@ def test_series_of_different_patients_are_not_combined(panel: Any, caplog: pytes
     for same_or_unknown in (volume_of("Jane Doe", "4711"), volume_of("Jane Doe", ""), some_volume()):
         ui.axialSelector.setCurrentNode(same_or_unknown)
         assert ui.segmentButton.enabled
+
+
+def result_for(folder: Path) -> None:
+    """What a worker leaves of a run: findings, and no segmentation."""
+    finding = {"key": "ACL", "name": "ACL injury", "probability": 0.9, "threshold": 0.5, "present": True}
+    content = {
+        "segmentation": None,
+        "structures": [],
+        "series": [],
+        "findings": [finding | {"plane_probabilities": {}, "plane_weights": {}}],
+        "notice": "Research use only.",
+        "not_assessed": [],
+        "clinical": [],
+        "warnings": ["Not assessed by: coronal."],
+        "provenance": {
+            "bundle": {"name": "tiny", "version": "1", "manifest_sha256": "0" * 64},
+            "code_version": "0",
+            "seed": 0,
+            "device": "cpu",
+        },
+    }
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def answers(panel: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The runs that wait; each is a function that has the worker answer with a result."""
+    waiting: list[Any] = []
+
+    def request(method: str, params: dict[str, Any], onResult: Any, onError: Any) -> None:
+        waiting.append(lambda: (result_for(Path(params["output"])), onResult({})))
+
+    monkeypatch.setattr(panel.logic.worker, "request", request)
+    monkeypatch.setattr("OrthoDiffusion.missing_requirements", list)
+    return waiting
+
+
+def test_findings_stand_beside_no_other_series(panel: Any, answers: list[Any]) -> None:
+    ui, findings = panel.ui, panel.ui.findingsCollapsibleButton
+    first, second = some_volume("first"), some_volume("second")
+    ui.sagittalSelector.setCurrentNode(first)
+    ui.diagnoseButton.click()
+    answers.pop()()
+    assert not findings.isHidden()
+    ui.sagittalSelector.setCurrentNode(second)
+    assert findings.isHidden(), "they would be taken for those of the second study"
+    ui.sagittalSelector.setCurrentNode(first)
+    assert not findings.isHidden()
+    ui.diagnoseButton.click()
+    ui.sagittalSelector.setCurrentNode(second)
+    answers.pop()()
+    assert findings.isHidden(), "of a study that is not chosen any more"
+    assert "Done. In the scene: OrthoDiffusion findings_1" in ui.statusLabel.text
+    panel.exit()
+    panel.enter()
+    assert findings.isHidden()
+    ui.sagittalSelector.setCurrentNode(first)
+    assert not findings.isHidden()
+    slicer.mrmlScene.RemoveNode(first)
+    assert findings.isHidden()
+
+
+def test_what_only_the_scene_knows_is_said(panel: Any, answers: list[Any]) -> None:
+    ui = panel.ui
+    before, after = volume_of("Jane Doe", "4711", "2.25.1"), volume_of("Jane Doe", "4711", "2.25.2")
+    ui.sagittalSelector.setCurrentNode(before)
+    ui.axialSelector.setCurrentNode(after)
+    ui.diagnoseButton.click()
+    answers.pop()()
+    studies = say_several_visits(
+        Volume(np.zeros((4, 4, 4)), np.eye(4), SeriesSource(study_uid=uid)) for uid in ("2.25.1", "2.25.2")
+    )
+    (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    assert table.GetAttribute("OrthoDiffusion.Warnings") == "\n".join(["Not assessed by: coronal.", *studies])
+    assert studies[0] in ui.statusLabel.text
+    ui.axialSelector.setCurrentNode(None)
+    ui.diagnoseButton.click()
+    before.SetOrigin(5, 0, 0)
+    answers.pop()()
+    assert "was moved while it was being assessed" in ui.statusLabel.text
+    assert studies[0] not in ui.statusLabel.text
+    ui.diagnoseButton.click()
+    before.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID())
+    answers.pop()()
+    assert "was moved while it was being assessed" in ui.statusLabel.text
+
+
+def test_names_are_shown_as_they_are_and_fields_have_names(panel: Any) -> None:
+    import qt
+
+    assert panel.ui.statusLabel.textFormat == qt.Qt.PlainText, "a volume may be called “T1 <i>”"
+    labels = ("sagittal", "coronal", "axial", "bundle", "device", "age", "height", "weight", "sex", "event")
+    fields = [getattr(panel.ui, f"{name}Label").buddy() for name in labels]
+    assert all(field.name.startswith(name) for field, name in zip(fields, labels, strict=True))
 
 
 def test_only_what_the_model_offers_can_be_asked_for(private_places: Path, request: pytest.FixtureRequest) -> None:
@@ -164,6 +265,16 @@ def test_scene_close_leaves_a_working_panel(panel: Any) -> None:
     assert panel.ui.segmentButton.enabled
 
 
+def test_what_was_followed_is_let_go(panel: Any) -> None:
+    followed = [weakref.ref(panel._parameterNode)]
+    for _ in range(3):
+        panel.exit()
+        panel.enter()
+        followed.append(weakref.ref(panel._parameterNode))
+    gc.collect()
+    assert [parameters() for parameters in followed] == [None, None, None, panel._parameterNode]
+
+
 def test_sample_study_is_opened_and_chosen(panel: Any) -> None:
     panel.ui.sampleButton.click()
     names = [
@@ -190,6 +301,19 @@ def test_missing_packages_are_a_sentence(panel: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(environment, "REQUIREMENTS", ("no-such-package>=1",))
     panel.ui.segmentButton.click()
     assert "package is missing, so nothing was run" in panel.ui.statusLabel.text
+
+    def other_extension(*_arguments: Any, **_options: Any) -> None:
+        raise KeyError("cu130")
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", other_extension)
+    panel.ui.segmentButton.click()
+    assert "could not be installed" in panel.ui.statusLabel.text
+    assert panel.ui.segmentButton.enabled
+    with monkeypatch.context() as older:
+        older.setitem(sys.modules, "slicer.packaging", None)
+        panel.ui.segmentButton.click()
+        assert "needs 3D Slicer 5.12 or later" in panel.ui.statusLabel.text
+        assert panel.ui.segmentButton.enabled
 
     def no_network(*_arguments: Any, **_options: Any) -> None:
         raise subprocess.CalledProcessError(1, "pip install")

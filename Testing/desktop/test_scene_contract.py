@@ -95,10 +95,10 @@ def study_with_a_volume(scene: Any) -> tuple[int, Any]:
     return study, volume
 
 
-def check_segments(node: Any, volume: Any) -> None:
+def check_segments(node: Any, volume: Any, labels: np.ndarray | None = None) -> None:
     segmentation = node.GetSegmentation()
     assert segmentation.GetNumberOfSegments() == len(KNEE.structures)
-    labels = some_labels()
+    labels = some_labels() if labels is None else labels
     for index, structure in enumerate(KNEE.structures):
         segment = segmentation.GetNthSegment(index)
         identity = segmentation.GetNthSegmentID(index)
@@ -184,16 +184,47 @@ def test_a_damaged_result_adds_nothing(scene: Any, tmp_path: Path, damage: Calla
     assert scene.GetNumberOfNodes() == before
 
 
-def test_saved_and_read_again(scene: Any, desktop: Any, tmp_path: Path) -> None:
-    _study, volume = study_with_a_volume(scene)
-    add_result(scene, result_folder(tmp_path / "result"), [volume])
-    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"), None)
-    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
-        archive.extractall(tmp_path / "unpacked")
-    (path,) = (tmp_path / "unpacked").rglob("*.mrml")
+def test_correcting_and_saving_leave_the_other_structures_as_they_are(scene: Any, desktop: Any, tmp_path: Path) -> None:
+    """The result's grid is finer than the slices of the series that it is corrected on."""
+    thick = np.diag([0.4, 0.4, 9.0, 1.0])
+    series = add_volume(scene, "sagittal", np.zeros((60, 60, 3), np.int16), thick)
+    segmentation = add_result(scene, result_folder(tmp_path / "result"), [series]).segmentation
+    assert segmentation.GetNodeReference("referenceImageGeometryRef") is series
+    own = add_volume(scene, "own grid", np.zeros(SHAPE, np.int16), oblique_affine())
+    editor, converter = slicer.vtkSlicerSegmentEditorLogic, slicer.vtkSegmentationConverter
+    geometry = editor.GetReferenceImageGeometryStringFromSegmentation(segmentation.GetSegmentation())
+    stroke = slicer.vtkOrientedImageData()
+    assert converter.DeserializeImageGeometry(geometry, stroke, True)
+    assert stroke.GetDimensions() == SHAPE, "a correction can go wherever the result could"
+    stroke.GetPointData().GetScalars().Fill(0)
+    i, j, k = np.argwhere(some_labels() == 0)[0]
+    stroke.SetScalarComponentFromDouble(i, j, k, 0, 1)
+    logic, corrected = slicer.vtkSlicerSegmentationsModuleLogic, KNEE.structures[0]
+    assert logic.SetBinaryLabelmapToSegment(stroke, segmentation, corrected.key, logic.MODE_MERGE_MAX)
+    expected = some_labels()
+    expected[i, j, k] = corrected.label
+    check_segments(segmentation, own, expected)
+    again = saved_and_read(scene, desktop, tmp_path)
+    (read,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", again)
+    check_segments(read, own, expected)
+
+
+def saved_and_read(scene: Any, desktop: Any, folder: Path) -> Any:
+    """The scene as it comes out of a file of itself."""
+    assert scene.WriteToMRB(str(folder / "scene.mrb"), None)
+    with zipfile.ZipFile(folder / "scene.mrb") as archive:
+        archive.extractall(folder / "unpacked")
+    (path,) = (folder / "unpacked").rglob("*.mrml")
     again = desktop.new_scene()
     again.SetURL(str(path))
     assert again.Connect()
+    return again
+
+
+def test_saved_and_read_again(scene: Any, desktop: Any, tmp_path: Path) -> None:
+    _study, volume = study_with_a_volume(scene)
+    add_result(scene, result_folder(tmp_path / "result"), [volume])
+    again = saved_and_read(scene, desktop, tmp_path)
     (segmentation,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", again)
     (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode", again)
     (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode", again)

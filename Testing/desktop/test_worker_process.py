@@ -120,7 +120,7 @@ def test_a_result_that_cannot_be_shown_leaves_a_working_panel(running: Any) -> N
     job = running.logic.job
     job.output.mkdir()
     (job.output / "result.json").write_text('{"segmentation": null, "findings": [{}]}')
-    running.logic._finish(running._onDone, running._onError)
+    running.logic._finish(lambda *_: None, running._onError)
     assert "could not be shown" in running.ui.statusLabel.text
     assert running.ui.segmentButton.enabled
     assert running.logic.job is None

@@ -10,6 +10,9 @@ from PySide6 import QtCore, QtUiTools, QtWidgets
 from desktop.pythonqt import stand_in
 from desktop.qmrml import WIDGETS
 
+LOADERS_OWN = frozenset({"buddy"})
+"""Properties that no widget has: Qt's loader makes something else of them."""
+
 
 class UiLoader(QtUiTools.QUiLoader):
     """Qt's loader; besides, it refuses properties that a widget does not have, where Qt would take any."""
@@ -44,7 +47,9 @@ class UiLoader(QtUiTools.QUiLoader):
         for element in tree.iter("widget"):
             meta = self._made[element.attrib["name"]].metaObject()
             for entry in element.findall("property"):
-                if entry.get("stdset") != "0" and meta.indexOfProperty(entry.attrib["name"]) < 0:
+                if entry.attrib["name"] in LOADERS_OWN or entry.get("stdset") == "0":
+                    continue
+                if meta.indexOfProperty(entry.attrib["name"]) < 0:
                     raise ValueError(f"{element.get('class')} {element.get('name')} has no {entry.get('name')}")
 
     def _connect_scene(self, connections: list[ElementTree.Element]) -> None:
