@@ -49,7 +49,7 @@ class MaskTraining:
 MASK_TRAININGS = (
     MaskTraining(range(7000, 7080), {Plane.AXIAL: 600, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=10),
     MaskTraining(range(7080, 7150), {Plane.AXIAL: 1200, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=11),
-    MaskTraining(range(7150, 7190), {Plane.SAGITTAL: 1000, Plane.CORONAL: 1000}, seed=12),
+    MaskTraining(range(7150, 7190), {Plane.SAGITTAL: 1000, Plane.CORONAL: 700}, seed=12),
 )
 
 DIAGNOSIS_SEEDS = range(8000, 8150)
