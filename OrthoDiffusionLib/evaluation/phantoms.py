@@ -44,7 +44,7 @@ class Evaluation:
         studies: how many phantoms.
         seed: of the first.
         centre: where they were scanned.
-        dice: for each plane and structure, the mean over the studies that show it.
+        dice: for each plane and structure, the mean over the studies in which truth or label map has it.
         auroc: of each finding.
         ece: expected calibration error over all findings.
         mean_dice: mean over structures of the mean over planes.

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from OrthoDiffusionLib.anatomy import Plane, Structure
 from OrthoDiffusionLib.inference.result import FindingRecord, Result
-from OrthoDiffusionLib.volumes.orientation import to_network_axes
+from OrthoDiffusionLib.volumes.orientation import planes_near, to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
 
 BACKGROUND, FOREGROUND, ACCENT, QUIET = "#101418", "#e8ecef", "#f2765c", "#5b8fb9"
@@ -104,9 +105,14 @@ class _Viewed:
 
 
 def _as_viewed(volume: Volume, plane: Plane) -> _Viewed:
-    turned = to_network_axes(volume, plane)
-    rows_up = np.moveaxis(turned.array, 2, 0).transpose(0, 2, 1)
-    spacing = np.linalg.norm(turned.affine[:3, :3], axis=0)
+    near = planes_near(volume.affine, volume.shape)
+    own = plane if plane in near else near[0]
+    turned = to_network_axes(volume, own)
+    # `to_network_axes` takes the volume's own slices for the plane's; another plane's are cut out across them.
+    change = ornt_transform(*(axcodes2ornt(shown.network_axcodes) for shown in (own, plane)))
+    rows_up = np.moveaxis(apply_orientation(turned.array, change), 2, 0).transpose(0, 2, 1)
+    affine = turned.affine @ inv_ornt_aff(change, turned.array.shape)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
     # The axial network axes run to the front with j; a screen has the front on top, as head and foot in the others.
     return _Viewed(rows_up[:, ::-1], (float(spacing[1]), float(spacing[0])))
 

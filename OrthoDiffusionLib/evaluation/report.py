@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from OrthoDiffusionLib.evaluation.phantoms import Evaluation
 
@@ -39,5 +40,7 @@ def markdown(evaluation: Evaluation) -> str:
 
 
 def with_measurements(card: str, section: str) -> str:
-    """A model card with this section of figures at its end, in place of one that it has."""
-    return f"{card.split(HEADING)[0].rstrip()}\n\n{section}"
+    """A model card with this section of figures at its end, in place of one that it has; its other sections stay."""
+    # A section ends where another of its level or above begins. A heading that only begins alike is another's.
+    others = re.sub(rf"^{HEADING}[ \t]*$.*?(?=^##? |\Z)", "", card, flags=re.MULTILINE | re.DOTALL)
+    return f"{others.rstrip()}\n\n{section}"

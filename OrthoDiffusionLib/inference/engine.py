@@ -214,7 +214,9 @@ class Engine:
             write_labels(folder / labels_name, placed.labels, volume.affine)
             write_labels(folder / confidence_name, placed.confidence, volume.affine)
             voxel_ml = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000.0
-            counts = np.bincount(placed.labels.ravel(), minlength=len(model.bundle.manifest.structures) + 1)
+            classes = len(model.bundle.manifest.structures) + 1
+            # One slab at a time, for `bincount` makes 8 bytes of each voxel's two.
+            counts = np.sum([np.bincount(slab.ravel(), minlength=classes) for slab in placed.labels], axis=0)
             volumes_ml = {
                 structure.key: round(float(counts[structure.label]) * voxel_ml, 4)
                 for structure in model.bundle.manifest.structures

@@ -92,7 +92,9 @@ class PlaneNetworks(nn.Module):
         self.segmentation: SegmentationDecoder | SkipSegmentationDecoder | None = None
         if classes:
             self.segmentation = (
-                SkipSegmentationDecoder(config.widths, classes) if skips else SegmentationDecoder(channels, classes)
+                SkipSegmentationDecoder(config.widths, classes)
+                if skips
+                else SegmentationDecoder(channels, classes, doublings=len(config.widths) - 1)
             )
         statistics = (classes - 1) * len(STATISTICS) if reads_structures and classes else 0
         self.diagnosis = PlaneDiagnosis(channels, findings, pooling, statistics) if findings else None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
+
+RESIDUAL_STEPS = 2
+"""How many of the first steps up have a residual block after them, as published."""
 
 
 class DecoderResidualBlock(nn.Module):
@@ -25,31 +30,25 @@ class DecoderResidualBlock(nn.Module):
 
 
 class SegmentationDecoder(nn.Module):
-    """Four transposed convolutions, each doubling all three axes and halving the channels; no skips.
+    """Transposed convolutions, each doubling all three axes and halving the channels; no skips.
 
     Args:
         channels: of the feature map, 256 as published.
         classes: background and structures.
+        doublings: as many as the encoder halves, four as published: the scores then are of the window's own size.
     """
 
-    def __init__(self, channels: int = 256, classes: int = 12) -> None:
+    def __init__(self, channels: int = 256, classes: int = 12, doublings: int = 4) -> None:
         super().__init__()
-        widths = [channels // 2**step for step in range(5)]
-        self.net = nn.Sequential(
-            nn.ConvTranspose3d(widths[0], widths[1], 4, stride=2, padding=1),
-            nn.ReLU(),
-            DecoderResidualBlock(widths[1]),
-            nn.ConvTranspose3d(widths[1], widths[2], 4, stride=2, padding=1),
-            nn.ReLU(),
-            DecoderResidualBlock(widths[2]),
-            nn.ConvTranspose3d(widths[2], widths[3], 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose3d(widths[3], widths[4], 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv3d(widths[4], classes, kernel_size=1),
-        )
+        widths = [channels // 2**step for step in range(doublings + 1)]
+        layers: list[nn.Module] = []
+        for step, (width, narrower) in enumerate(pairwise(widths)):
+            layers += [nn.ConvTranspose3d(width, narrower, 4, stride=2, padding=1), nn.ReLU()]
+            if step < RESIDUAL_STEPS:
+                layers.append(DecoderResidualBlock(narrower))
+        self.net = nn.Sequential(*layers, nn.Conv3d(widths[-1], classes, kernel_size=1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Map (batch, channels, k, i, j) to class scores (batch, classes, 16k, 16i, 16j)."""
+        """Map (batch, channels, k, i, j) to class scores (batch, classes, nk, ni, nj), n being 2 ** doublings."""
         scores: torch.Tensor = self.net(features)
         return scores

@@ -9,7 +9,7 @@ from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
-from OrthoDiffusionLib.evaluation.report import markdown
+from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
 
 
 def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -> None:
@@ -34,3 +34,10 @@ def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:
     assert told["mean_dice"] is None
     assert 0 <= told["ece"] <= 1
     assert "| Dice |" not in markdown(measured)
+
+
+def test_new_figures_leave_the_other_sections_of_a_model_card_alone() -> None:
+    card = "# A\n\n## Measured on patients\n\nnone\n\n## Measured\n\nold\n\n### More\n\nold\n\n## Contact\n\nus\n"
+    new = with_measurements(card, "## Measured\n\nnew\n")
+    assert new == "# A\n\n## Measured on patients\n\nnone\n\n## Contact\n\nus\n\n## Measured\n\nnew\n"
+    assert with_measurements(new, "## Measured\n\nnew\n") == new

@@ -49,6 +49,18 @@ def ran(folder: Path, reads: Mapping[Plane, tuple[str, ...]], series: Mapping[Pl
     return read_result(folder / "result")
 
 
+def test_volumes_are_those_of_the_label_map(tmp_path: Path) -> None:
+    series = series_of(tmp_path, (Plane.AXIAL,))
+    result = ran(tmp_path, {Plane.AXIAL: (SEGMENTS,)}, series, diagnose=False)
+    record = result.series[0]
+    assert record.labels is not None
+    labels = nibabel.load(tmp_path / "result" / record.labels)
+    voxel_ml = abs(np.linalg.det(labels.affine[:3, :3])) / 1000
+    counted = {s.key: voxel_ml * np.count_nonzero(np.asarray(labels.dataobj) == s.label) for s in result.structures}
+    assert record.volumes_ml == pytest.approx(counted, abs=1e-4)
+    assert max(counted.values()) > 0
+
+
 @pytest.mark.parametrize(("part", "lacking"), [(SEGMENTS, "cannot diagnose"), (DIAGNOSES, "cannot segment")])
 def test_what_the_bundle_cannot_do_is_said_before_anything_is_computed(tmp_path: Path, part: str, lacking: str) -> None:
     bundle = write_tiny_bundle(tmp_path / "bundle", {Plane.AXIAL: (part,)})

@@ -9,6 +9,7 @@ from conformance_tensors import tensor
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.networks.fusion import FusedLinearHead, ProjectionFusion
+from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.pooling import SelfAttentionPooling
 from OrthoDiffusionLib.networks.segmentation_decoder import SegmentationDecoder
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
@@ -79,6 +80,15 @@ def test_heads_of_a_smaller_network() -> None:
     with torch.inference_mode():
         assert SegmentationDecoder(SMALL.middle_channels, classes=5)(features).shape == (2, 5, 16, 32, 48)
         assert SelfAttentionPooling(SMALL.middle_channels)(features).shape == (2, 2 * SMALL.middle_channels)
+
+
+@pytest.mark.parametrize("multipliers", [(1, 1), (1, 1, 1), (1, 1, 2, 4), (1, 1, 2, 2, 4), (1, 1, 1, 1, 1, 2)])
+@pytest.mark.parametrize("skips", [False, True])
+def test_scores_are_of_the_windows_size_for_any_number_of_levels(multipliers: tuple[int, ...], skips: bool) -> None:
+    with torch.device("meta"):
+        networks = PlaneNetworks(UNetConfig(32, multipliers), "mid_0", classes=3, findings=0, skips=skips).eval()
+        scores, _ = networks.scores_and_features(torch.zeros(1, 1, 32, 64, 64), torch.tensor([50]))
+    assert scores.shape == (1, 3, 32, 64, 64)
 
 
 def test_adding_fusion_adds_the_projections() -> None:
