@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from OrthoDiffusionLib.cli.phantom_options import Contrast
 from OrthoDiffusionLib.cli.plane_options import Combine
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -17,11 +18,17 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 def evaluate(
     bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Bundle to evaluate.")] = None,  # noqa: UP045
     studies: Annotated[int, typer.Option(help="How many phantoms.", min=2)] = 50,
-    seed: Annotated[int, typer.Option(help="Of the first phantom; training used 1000 to 8149.", min=0)] = 90000,
+    seed: Annotated[
+        int, typer.Option(help="Of the first phantom; the model card names the seeds of training.", min=0)
+    ] = 90000,
     centre: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
     ] = None,
+    contrast: Annotated[
+        Contrast,
+        typer.Option(help="That of the centre's sequences, or signals, resolution and artefacts drawn at random."),
+    ] = Contrast.PHYSICAL,
     processes: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
@@ -50,7 +57,14 @@ def evaluate(
             task = bar.add_task("Evaluating", total=studies)
             count = min(studies, processes or min(8, os.cpu_count() or 1))
             evaluation = evaluate_on_phantoms(
-                bundle, studies, seed, centre or HELD_OUT, lambda: bar.advance(task), count, combine=combine
+                bundle,
+                studies,
+                seed,
+                centre or HELD_OUT,
+                lambda: bar.advance(task),
+                count,
+                combine=combine,
+                contrast=contrast.value,
             )
         if write_card:
             opened = open_bundle(find_bundle(bundle))

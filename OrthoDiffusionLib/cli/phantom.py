@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 from rich.progress import track
 
+from OrthoDiffusionLib.cli.phantom_options import Contrast
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-
-
-class Contrast(str, Enum):
-    """Where a phantom's signals come from."""
-
-    PHYSICAL = "physical"
-    RANDOM = "random"
 
 
 def phantom(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.cli.phantom_listing import listed_study
 from OrthoDiffusionLib.datasets.manifest import StudyEntry
 from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
 from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.label_map_files import read_label_map
 from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
@@ -76,20 +78,18 @@ def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: 
 
     Raises:
         OrthoDiffusionError: as `PhantomOrder.label_map` and `write_study`.
+        KeyboardInterrupt: for Ctrl-C; the processes are gone then.
     """
+    write = partial(_write, order)
     if processes == 1:
-        yield from map(_write, itertools.repeat(order), folders.keys(), folders.values())
+        yield from map(write, folders.items())
         return
-    with ProcessPoolExecutor(min(processes, len(folders))) as pool:
-        try:
-            yield from pool.map(_write, itertools.repeat(order), folders.keys(), folders.values())
-        except BaseException:
-            # Of what nobody waits for any more, no more is begun.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with working_processes(min(processes, len(folders)), partial(torch.set_num_threads, 1)) as pool:
+        yield from outcomes(pool, write, folders.items())
 
 
-def _write(order: PhantomOrder, seed: int, folder: Path) -> StudyEntry:
+def _write(order: PhantomOrder, asked: tuple[int, Path]) -> StudyEntry:
+    seed, folder = asked
     study = order.study(seed)
     write_study(study, folder)
     if order.montage:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.nifti import read_nifti
 
 Interval = tuple[float, float]
+Contrast = Literal["physical", "random"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Evaluation:
         dice: for each plane and structure, the mean over the studies in which truth or label map has it.
         auroc: of each finding.
         ece: expected calibration error over all findings.
-        mean_dice: mean over structures of the mean over planes.
+        mean_dice: mean over structures and planes.
+        plane_dice: for each plane, the mean over structures.
         macro_auroc: mean over findings; as every measure, not a number where the bundle has no such heads, or the
             phantoms do not define it.
         intervals: 95 % bootstrap interval of each measure by its name.
         combined: whether each plane's label map was made of all planes.
+        contrast: that of the centre's sequences, or signals, resolution and artefacts of chance.
     """
 
     bundle: str
@@ -62,9 +65,11 @@ class Evaluation:
     auroc: Mapping[str, float]
     ece: float
     mean_dice: float
+    plane_dice: Mapping[str, float]
     macro_auroc: float
     intervals: Mapping[str, Interval]
     combined: bool = True
+    contrast: Contrast = "physical"
 
     def to_json_dict(self) -> dict[str, object]:
         """All of it, for `--json`."""
@@ -76,7 +81,9 @@ class Evaluation:
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "combined": self.combined,
+            "contrast": self.contrast,
             "mean_dice": _known(self.mean_dice),
+            "plane_dice": _known_ones(self.plane_dice),
             "dice": {plane: _known_ones(values) for plane, values in self.dice.items()},
             "macro_auroc": _known(self.macro_auroc),
             "auroc": _known_ones(self.auroc),
@@ -86,8 +93,9 @@ class Evaluation:
 
     def table(self) -> list[tuple[str, str, str]]:
         """Rows of measure, value and interval; without those that the phantoms or the bundle leave undefined."""
-        rows = [("mean Dice", self.mean_dice, "mean_dice"), ("macro-AUROC", self.macro_auroc, "macro_auroc")]
-        rows.append(("calibration error", self.ece, "ece"))
+        rows = [("mean Dice", self.mean_dice, "mean_dice")]
+        rows += [(f"mean Dice, {plane}", value, f"plane_dice/{plane}") for plane, value in self.plane_dice.items()]
+        rows += [("macro-AUROC", self.macro_auroc, "macro_auroc"), ("calibration error", self.ece, "ece")]
         for structure in next(iter(self.dice.values()), ()):
             for plane in self.dice:
                 rows.append((f"Dice {structure}, {plane}", self.dice[plane][structure], f"dice/{plane}/{structure}"))
@@ -100,8 +108,9 @@ class Evaluation:
 
     def conditions(self) -> str:
         """One sentence on how the figures came about."""
+        where = f"at {self.centre}" if self.contrast == "physical" else "in contrasts of chance"
         return (
-            f"{self.bundle} on {self.studies} phantoms from seed {self.seed} at {self.centre},"
+            f"{self.bundle} on {self.studies} phantoms from seed {self.seed} {where},"
             f" {date.today().isoformat()}, {platform.machine()} with {os.cpu_count()} processors."
             f"{'' if self.combined else ' Each plane by itself.'} Phantoms are not patients."
         )
@@ -125,6 +134,7 @@ def evaluate_on_phantoms(
     processes: int = 1,
     *,
     combine: bool = True,
+    contrast: Contrast = "physical",
 ) -> Evaluation:
     """Run a bundle on phantoms and measure it.
 
@@ -137,6 +147,7 @@ def evaluate_on_phantoms(
         processes: that share the studies, each on its part of the cores, with 1.5 GB each; the figures are the same
             up to rounding for any number.
         combine: whether each plane's label map is made of all planes, as in a run, or of itself alone.
+        contrast: `random` for signals, resolution and artefacts drawn by chance, in place of the centre's.
 
     Raises:
         OrthoDiffusionError: as a run does.
@@ -147,7 +158,7 @@ def evaluate_on_phantoms(
     structures = {structure.key: structure.label for structure in manifest.structures} if planes else {}
     findings = [finding.key for finding in manifest.findings] if any(map(manifest.diagnoses, Plane)) else []
     numbers = range(seed, seed + studies)
-    measure = partial(_measured, _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine))
+    measure = partial(_measured, _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine, contrast))
     measured = []
     with working_processes(processes, partial(_share_cores, processes)) as pool:
         for outcome in outcomes(pool, measure, numbers):
@@ -161,7 +172,7 @@ def evaluate_on_phantoms(
         f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
     )  # fmt: skip
-    return replace(summary, combined=combine)
+    return replace(summary, combined=combine, contrast=contrast)
 
 
 class _Measured(NamedTuple):
@@ -181,6 +192,7 @@ class _Asked(NamedTuple):
     structures: Mapping[str, int]
     diagnose: bool
     combine: bool
+    contrast: Contrast
 
 
 def _share_cores(processes: int) -> None:
@@ -196,7 +208,7 @@ def _engine() -> Engine:
 def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_study(make_study(seed, asked.joint, centre=asked.centre), folder)
+        write_study(make_study(seed, asked.joint, centre=asked.centre, contrast=asked.contrast), folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
         request = StudyRequest(
             output=folder / "result",
@@ -250,6 +262,9 @@ def _summary(
     def mean_dice(rows: npt.NDArray[np.intp]) -> float:
         return mean_of([structure_dice(rows, p, s) for p in range(len(planes)) for s in range(len(structures))])
 
+    def plane_dice(rows: npt.NDArray[np.intp], plane: int) -> float:
+        return mean_of([structure_dice(rows, plane, structure) for structure in range(len(structures))])
+
     def auroc(rows: npt.NDArray[np.intp], finding: int) -> float:
         truth = present[rows, finding]
         if truth.min() == truth.max():
@@ -270,6 +285,7 @@ def _summary(
         "ece": ece,
     }
     for p, plane in enumerate(planes):
+        measures[f"plane_dice/{plane}"] = partial(plane_dice, plane=p)
         for s, structure in enumerate(structures):
             measures[f"dice/{plane}/{structure}"] = partial(structure_dice, plane=p, structure=s)
     for f, finding in enumerate(findings):
@@ -285,6 +301,7 @@ def _summary(
         auroc={finding: values[f"auroc/{finding}"] for finding in findings},
         ece=values["ece"],
         mean_dice=values["mean_dice"],
+        plane_dice={plane: values[f"plane_dice/{plane}"] for plane in planes},
         macro_auroc=values["macro_auroc"],
         intervals={name: bootstrap_interval(measure, count, seed) for name, measure in measures.items()},
     )

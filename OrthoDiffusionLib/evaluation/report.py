@@ -22,6 +22,7 @@ def markdown(evaluation: Evaluation) -> str:
     planes = list(evaluation.dice)
     overall = {
         "mean Dice": (evaluation.mean_dice, "mean_dice"),
+        **{f"mean Dice, {plane}": (value, f"plane_dice/{plane}") for plane, value in evaluation.plane_dice.items()},
         "macro-AUROC": (evaluation.macro_auroc, "macro_auroc"),
         "expected calibration error": (evaluation.ece, "ece"),
     }

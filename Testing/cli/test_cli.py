@@ -208,5 +208,7 @@ def test_evaluation_prints_the_measures_of_every_plane_and_finding() -> None:
     assert 0 < told["mean_dice"] <= 1
     assert 0 <= told["ece"] < 0.5
     assert len(told["auroc"]) == 8
+    assert set(told["plane_dice"]) == set(told["dice"])
+    assert told["mean_dice"] == pytest.approx(sum(told["plane_dice"].values()) / 3)
     low, high = told["intervals"]["mean_dice"]
     assert low <= told["mean_dice"] <= high

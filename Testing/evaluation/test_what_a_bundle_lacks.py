@@ -25,6 +25,16 @@ def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -
     assert "AUROC" not in markdown(measured)
 
 
+def test_contrasts_of_chance_are_other_images_of_the_same_joints(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.SAGITTAL: (DIAGNOSES,)})
+    physical, random = (
+        evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None, contrast=contrast)
+        for contrast in ("physical", "random")
+    )
+    assert physical.ece != random.ece
+    assert "at island" in physical.conditions() and "in contrasts of chance" in random.conditions()
+
+
 def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.CORONAL: (DIAGNOSES,)})
     measured = evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,19 +112,6 @@ def test_drawn_studies_are_listed_with_their_findings_and_those_of_earlier_runs(
     assert refused.exit_code == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
     assert "dataset.yaml of another dataset" in refused.output
     assert not (tmp_path / "phantom-000007").exists()
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="others would not know the fixture")
-def test_processes_write_what_one_writes(maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forking = partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("fork"))
-    monkeypatch.setattr("OrthoDiffusionLib.cli.phantom_making.ProcessPoolExecutor", forking)
-    for workers, output in ((1, tmp_path / "one"), (3, tmp_path / "three")):
-        done = phantom("--output", output, "--studies", 4, "--labels", maps, "--workers", workers)
-        assert done.exit_code == 0, done.output
-    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert files == sorted(path.relative_to(tmp_path / "three") for path in (tmp_path / "three").rglob("*.*"))
-    for file in files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "three" / file).read_bytes(), file
 
 
 def test_label_maps_and_findings_as_in_patients_exclude_each_other(maps: Path, tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+"""Options on phantoms that several commands have."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Contrast(str, Enum):
+    """Where a phantom's signals come from."""
+
+    PHYSICAL = "physical"
+    RANDOM = "random"
