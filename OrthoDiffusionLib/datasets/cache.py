@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -16,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.datasets.manifest import DatasetManifest, StudyEntry
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
+from OrthoDiffusionLib.datasets.whole_files import write_whole
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -31,6 +34,11 @@ RANDOM_SCAN = 1_000_000
 
 LIBRARY = Path(__file__).resolve().parents[1]
 IMAGE_CODE = ("datasets/stacks.py", "volumes/orientation.py", "volumes/windows.py")
+READING_CODE = tuple(
+    f"volumes/{name}.py"
+    for name in ("archives", "dicom*", "folder_walk", "itk_formats", "nifti", "reading", "text_headers", "volume")
+)
+ENTRY_CODE = (*IMAGE_CODE, *READING_CODE)
 PHANTOM_CODE = (*IMAGE_CODE, "phantom/*.py")
 """Code that decides what a prepared study holds: when it changes, studies are made again."""
 
@@ -80,11 +88,14 @@ def studies_digest(studies: Sequence[CachedStudy]) -> str:
 
 
 def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
-    """The studies of a manifest, in order; those whose files are missing or broken are made."""
+    """The studies of a manifest, in order; those whose files are missing or broken are made.
+
+    Raises:
+        OrthoDiffusionError: what `stacks_of_entry` raises, with the study's name; UNREADABLE_FILE, when a file cannot
+            be read again; OUT_OF_MEMORY, when the system ends a process.
+    """
     joint = manifest.joint
-    jobs = [
-        (_entry_key(entry, joint, size), partial(stacks_of_entry, entry, joint, size)) for entry in manifest.studies
-    ]
+    jobs = [(_entry_key(entry, joint, size), partial(_entry, entry, joint, size)) for entry in manifest.studies]
     return _prepare(jobs, folder, processes)
 
 
@@ -107,6 +118,10 @@ def prepare_phantoms(
         joint: of the phantoms.
         random_contrast: whether each plane has a second series, the same joint scanned elsewhere in a contrast of
             chance.
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUT_OF_MEMORY, when the system ends a
+            process.
     """
     kind = joint + ("-random" if random_contrast else "")
     code = _code_hash(PHANTOM_CODE)[:12]
@@ -115,6 +130,18 @@ def prepare_phantoms(
         for seed in seeds
     ]
     return _prepare(jobs, folder, processes)
+
+
+def _entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
+    try:
+        return stacks_of_entry(entry, joint, size)
+    except OrthoDiffusionError as error:
+        if entry.id in error.sentence:
+            raise
+        # Readers name no file, and of thousands of masks the person must know which.
+        raise OrthoDiffusionError(
+            error.kind, f"Study {entry.id}: {error.sentence}", error.action, error.detail
+        ) from error
 
 
 def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudyStacks:
@@ -132,7 +159,9 @@ def _entry_key(entry: StudyEntry, joint: str, size: int) -> str:
     take as long as the training."""
     files = [path for series in entry.series for path in (series.image, series.labels) if path is not None]
     stamps = [(path, os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in files]
-    about = [entry.model_dump(mode="json"), joint, stamps, size, FORMAT, _code_hash(IMAGE_CODE)]
+    # Findings are kept in the joint's order, which a schema can change.
+    findings = [finding.key for finding in load_joint(joint).findings]
+    about = [entry.model_dump(mode="json"), joint, findings, stamps, size, FORMAT, _code_hash(ENTRY_CODE)]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -146,17 +175,39 @@ def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{key}.safetensors" for key, _ in jobs]
     missing = [(path, make) for path, (_, make) in zip(paths, jobs, strict=True) if _opened(path) is None]
-    # Processes that begin together hardly ever make the same study, each in an order of its own.
-    random.Random(os.getpid()).shuffle(missing)
+    # Processes that begin together hardly ever make the same study, each in an order of its own; not from the process's
+    # number, which is the same in the containers of several machines.
+    random.Random().shuffle(missing)
     if processes > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(_write, *zip(*missing, strict=True)):
-                continue
+        try:
+            with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                for _ in pool.map(_write, *zip(*missing, strict=True)):
+                    continue
+        except BrokenProcessPool as error:
+            raise OrthoDiffusionError(
+                ErrorKind.OUT_OF_MEMORY,
+                "The system ended a process that prepared studies, most likely for want of memory.",
+                "Choose fewer --workers; what was prepared is kept.",
+                detail=str(error),
+            ) from error
     else:
         for path, make in missing:
             _write(path, make)
-    studies = [_opened(path) for path in paths]
-    return [study for study in studies if study is not None]
+    return [_reopened(path) for path in paths]
+
+
+def _reopened(path: Path) -> CachedStudy:
+    study = _opened(path)
+    if study is None:
+        # Without the study, other processes would train on others than this one.
+        raise OrthoDiffusionError(
+            ErrorKind.UNREADABLE_FILE,
+            "A study that was prepared cannot be read again.",
+            "Check that the folder of prepared studies may be read, and that its drive is connected; or choose another"
+            " one with --cache.",
+            detail=str(path),
+        )
+    return study
 
 
 def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
@@ -172,9 +223,7 @@ def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
                 arrays[f"{plane.value}/{number}/labels"] = np.ascontiguousarray(stack.labels)
     clinical = "" if study.clinical is None else study.clinical.model_dump_json()
     about = {"id": study.id, "patient": study.patient, "joint": study.joint}
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(arrays, unfinished, metadata={**about, "clinical": clinical})
-    unfinished.replace(path)
+    write_whole(path, save(arrays, metadata={**about, "clinical": clinical}))
 
 
 def _opened(path: Path) -> CachedStudy | None:

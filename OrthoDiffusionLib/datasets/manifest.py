@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,27 +66,33 @@ def read_manifest(path: Path) -> DatasetManifest:
 
     Raises:
         OrthoDiffusionError: FILE_NOT_FOUND for the manifest or a file that it names; BAD_MANIFEST for content that is
-            none: an unknown plane or finding, an id that occurs twice, a field that is not known.
+            none: an unknown plane or finding, an id that occurs twice, one image of two patients, a field that is not
+            known.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors begin a file with a mark of its encoding.
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise OrthoDiffusionError(
             ErrorKind.FILE_NOT_FOUND, f"The dataset manifest {path.name} cannot be read.", "Check its path.", str(error)
         ) from error
+    except UnicodeDecodeError:
+        raise _bad(f"The dataset manifest {path.name} is not valid: it is no text in UTF-8.") from None
     try:
         manifest = DatasetManifest.model_validate(_parsed(text, path.suffix))
     except ValidationError as error:
         # Where and why, but no values: some say something of a person.
-        where = "; ".join(".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors())
-        raise _bad(f"The dataset manifest {path.name} is not valid.", where) from None
+        wrong = [".".join(map(str, problem["loc"])) + ": " + problem["msg"] for problem in error.errors()]
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise _bad(f"The dataset manifest {path.name} is not valid ({wrong[0]}{more}).", "; ".join(wrong)) from None
     except ValueError as error:
-        raise _bad(f"The dataset manifest {path.name} is not valid.", str(error)) from None
+        raise _bad(f"The dataset manifest {path.name} is not valid ({error}).", str(error)) from None
     _check(manifest)
     studies = tuple(
         study.model_copy(update={"series": tuple(_located(entry, path.parent) for entry in study.series)})
         for study in manifest.studies
     )
+    _check_images(studies)
     return manifest.model_copy(update={"studies": studies})
 
 
@@ -113,6 +120,19 @@ def _check(manifest: DatasetManifest) -> None:
     for study in manifest.studies:
         if unknown := set(study.findings) - known:
             raise _bad(f"The study {study.id} has an unknown finding, {min(unknown)}.")
+
+
+def _check_images(studies: Sequence[StudyEntry]) -> None:
+    """Refuse an image that is in studies of two patients, by a slip: it would be trained on and held out alike."""
+    first_of: dict[str, StudyEntry] = {}
+    for study in studies:
+        for series in study.series:
+            other = first_of.setdefault(series.image, study)
+            if other.patient != study.patient:
+                raise _bad(
+                    f"The studies {other.id} and {study.id} name the same image, and are of different patients.",
+                    series.image,
+                )
 
 
 def _located(entry: SeriesEntry, folder: Path) -> SeriesEntry:

@@ -40,6 +40,11 @@ def split(patients: Sequence[str], shares: Mapping[str, float], seed: int = 0) -
     return parts
 
 
+def share_held_out(asked: float, patients: int) -> float:
+    """The share asked for of two patients or more, or the next that holds one of them out and leaves one."""
+    return min(max(asked, 1 / patients), 1 - 1 / patients)
+
+
 def folds(patients: Sequence[str], count: int, seed: int = 0) -> list[list[int]]:
     """Indices of the studies of each of `count` folds of about the same number of patients.
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from OrthoDiffusionLib.bundles.weights import weights_bytes
+from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training.sharding import laid_out_like, whole
 
@@ -41,8 +43,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     unfinished = folder / f".unfinished-{os.getpid()}"
     unfinished.mkdir()
     for part, tensors in checkpoint.parts.items():
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, unfinished / f"{part}.safetensors")
+        write_whole(unfinished / f"{part}.safetensors", weights_bytes(tensors))
     about = {**checkpoint.about, "step": checkpoint.step, "parts": sorted(checkpoint.parts)}
     (unfinished / "state.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     target = folder / f"{PREFIX}{checkpoint.step:08d}"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from OrthoDiffusionLib.anatomy import Joint, load_joint
-from OrthoDiffusionLib.datasets.splits import split
+from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
@@ -138,7 +138,7 @@ def _parts(source: LearntFrom, settings: DiagnosisSettings) -> tuple[list[int], 
     count = len(set(patients))
     if not settings.patience or count < 2:
         return rows, []
-    share = max(settings.validation_share, 1 / count)
+    share = share_held_out(settings.validation_share, count)
     parts = split(patients, {"validation": share, "train": 1 - share}, settings.seed)
     return [rows[index] for index in parts["train"]], [rows[index] for index in parts["validation"]]
 

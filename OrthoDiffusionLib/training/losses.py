@@ -31,8 +31,3 @@ def segmentation_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     dice = (2 * overlap + 1) / (total + 1)
     soft_dice = 1 - dice[occurs].mean() if bool(occurs.any()) else scores.new_zeros(())
     return CROSS_ENTROPY_SHARE * cross_entropy + soft_dice
-
-
-def diagnosis_loss(logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Binary cross entropy of the findings; both (batch, findings)."""
-    return functional.binary_cross_entropy_with_logits(logits, present)

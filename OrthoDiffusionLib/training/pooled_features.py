@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 FILE = "pooled.safetensors"
@@ -39,7 +40,7 @@ def save_pooled(folder: Path, pooled: PooledFeatures) -> None:
     """Write them into a plane's folder, which is made when it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"fold": pooled.fold, "features": pooled.features.contiguous()}
-    save_file(tensors, folder / FILE, metadata={"ids": json.dumps(pooled.ids)})
+    write_whole(folder / FILE, save(tensors, metadata={"ids": json.dumps(pooled.ids)}))
 
 
 def load_pooled(folder: Path) -> PooledFeatures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -32,7 +34,7 @@ from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
 from OrthoDiffusionLib.training.pretraining_step import train_step
-from OrthoDiffusionLib.training.settings import PretrainSettings
+from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
 from OrthoDiffusionLib.training.sharding import whole_tensors
 from OrthoDiffusionLib.training.stopping import asked_to_stop
 from OrthoDiffusionLib.training.whole_networks import WholeNetwork
@@ -67,9 +69,10 @@ def pretrain(
 
     Raises:
         OrthoDiffusionError: in all processes alike; EMPTY_STUDY, without a series of the plane; BAD_SETTINGS, when the
-            batch cannot be shared among the processes, the folder holds another training, or the start is another
-            network; TRAINING_DIVERGED, when the loss or a gradient is no number: the last checkpoint is from before
-            that step; CANCELLED, when a process was asked to end, after a checkpoint.
+            batch cannot be shared among the processes, they do not see the same files, the folder holds another
+            training, or the start is another network; TRAINING_DIVERGED, when the loss or a gradient is no number: the
+            last checkpoint is from before that step; CHECKPOINT_INVALID for a checkpoint that this version does not
+            understand; CANCELLED, when a process was asked to end, after a checkpoint.
     """
     usable = [study for study in studies if plane in study.depths]
     if not usable:
@@ -90,6 +93,7 @@ def pretrain(
         "studies": studies_digest(usable),
     }
     found = latest_checkpoint(output)
+    _check_agreed(fabric, {**about, "step": 0 if found is None else found.step})
     if found is not None:
         _check_same(found.about, about)
     torch.manual_seed(settings.seed + plane.pose_id)
@@ -184,12 +188,29 @@ def _precisions(layer: nn.Module, *, halved: bool) -> tuple[AbstractContextManag
     return nullcontext(), multiply_in_bfloat16(layer, enabled=halved)
 
 
+def _check_agreed(fabric: Fabric, about: Mapping[str, Any]) -> None:
+    """Refuse processes that would not begin the same training at the same step: where machines do not share a folder
+    they would wait for each other, or train with each other's weights and moments of another step."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).digest()
+    mine = torch.tensor(list(digest[:8]), dtype=torch.float32, device=fabric.device)
+    # Sums of small whole numbers are exact, and means are not on every device.
+    total = torch.as_tensor(fabric.all_reduce(mine.clone(), reduce_op="sum"))
+    unlike = (total != fabric.world_size * mine).any().float()
+    # All must know, not only who is unlike the mean.
+    if torch.as_tensor(fabric.all_reduce(unlike, reduce_op="sum")) > 0:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The processes do not see the same checkpoint, the same studies or the same version of this library.",
+            "Start the same command on all machines, with an output, a cache and a dataset that they share.",
+        )
+
+
 def _check_same(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to go on with another training than the one that a folder holds; its length may change, and what fits it
     into a device's memory."""
     free = {"steps": 1, "save_every": 1, "sample_every": 0, "together": 1, "recompute": False}
-    before = PretrainSettings.model_validate({**found["settings"], **free})
-    is_same = before == PretrainSettings.model_validate({**now["settings"], **free})
+    before = pretrain_settings({**found["settings"], **free})
+    is_same = before == pretrain_settings({**now["settings"], **free})
     # Checkpoints from before these were kept have no start, and no studies.
     is_same = is_same and found.get("studies", now["studies"]) == now["studies"]
     if not is_same or found["plane"] != now["plane"] or found.get("start") != now["start"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import NamedTuple
 
 import torch
 
+from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
-from OrthoDiffusionLib.datasets.splits import split
+from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
 from OrthoDiffusionLib.training.checkpoints import (
@@ -77,7 +79,7 @@ def train_segmentation(
             f"Fewer than two patients have {plane.value} series with masks.",
             "Name label maps in the dataset manifest.",
         )
-    held_out = max(settings.validation_share, 1 / len(set(patients)))
+    held_out = share_held_out(settings.validation_share, len(set(patients)))
     parts = split(patients, {"validation": held_out, "train": 1 - held_out}, settings.seed)
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))
     networks, description = _networks(start, settings)
@@ -169,6 +171,8 @@ def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: Segmen
     """What tells a training from another one."""
     return {
         "start": start.description.model_dump(mode="json"),
+        # A pre-training that was done again, with another seed or on other studies, is described alike.
+        "start_weights": hashlib.sha256(weights_bytes(start.networks.state_dict())).hexdigest(),
         "studies": studies_digest(studies),
         "settings": settings.model_dump(mode="json"),
         # Checkpoints from before, whose Dice was the centre windows', are not comparable.
@@ -183,7 +187,9 @@ def _taken_up(
     found = latest_checkpoint(folder)
     if found is None:
         return None
-    if any(found.about.get(key) != value for key, value in about.items()):
+    # Checkpoints from before weights were looked at do not tell them.
+    before = {"start_weights": about["start_weights"], **found.about}
+    if any(before.get(key) != value for key, value in about.items()):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
             "The output folder holds an unfinished training with another start, other studies or other settings.",

@@ -81,6 +81,23 @@ class PretrainSettings(BaseModel):
         return UNetConfig(self.base_channels, self.channel_multipliers, self.self_conditioning)
 
 
+def pretrain_settings(told: object) -> PretrainSettings:
+    """The settings that a checkpoint of a pre-training tells, as `model_dump` gave them.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID for those of another training, or with what this version does not know.
+    """
+    try:
+        return PretrainSettings.model_validate(told)
+    except ValidationError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            "The checkpoint is of another kind of training, or of another version of OrthoDiffusion.",
+            "Choose another folder, or use the version that it was made with.",
+            detail=str(error),
+        ) from error
+
+
 class FineTuneSettings(BaseModel):
     """What the training of both kinds of heads has in common.
 

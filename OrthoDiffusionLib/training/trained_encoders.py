@@ -14,7 +14,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.training.checkpoints import averaged_network
-from OrthoDiffusionLib.training.settings import PretrainSettings
+from OrthoDiffusionLib.training.settings import pretrain_settings
 
 
 class TrainedEncoder(NamedTuple):
@@ -29,7 +29,8 @@ def pretrained_encoder(folder: Path, plane: Plane) -> TrainedEncoder:
     """The averaged encoder of a pre-training's output folder.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID, without a whole checkpoint; WRONG_PLANE for that of another plane.
+        OrthoDiffusionError: CHECKPOINT_INVALID, without a whole checkpoint that this version understands; WRONG_PLANE
+            for that of another plane.
     """
     tensors, about = averaged_network(folder)
     if about["plane"] != plane.value:
@@ -38,7 +39,7 @@ def pretrained_encoder(folder: Path, plane: Plane) -> TrainedEncoder:
             f"The pre-training in this folder is of the {about['plane']} plane.",
             f"Name the folder of a pre-training of the {plane.value} plane.",
         )
-    settings = PretrainSettings.model_validate(about["settings"])
+    settings = pretrain_settings(about["settings"])
     encoder = DenoisingEncoder(settings.network)
     encoder.load_state_dict(encoder_state(dict(tensors)))
     start = f", from {about['start']}" if about.get("start") else ""

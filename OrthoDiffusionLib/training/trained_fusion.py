@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind, Sha256
 from OrthoDiffusionLib.bundles.weights import weights_bytes
+from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.clinical_fusion import ClinicalFusionHead
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, make_fusion
@@ -151,14 +152,13 @@ def save_fusion(folder: Path, trained: TrainedFusion) -> None:
     """Write a fusion; the description comes last, so that a folder with one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in trained.network.state_dict().items()}
-    save_file(state, folder / "head.safetensors")
+    write_whole(folder / "head.safetensors", weights_bytes(trained.network.state_dict()))
     held_out = {"logits": trained.logits, "present": trained.present}
     (folder / CLINICAL_FILE).unlink(missing_ok=True)
     if trained.clinical is not None:
         held_out |= {"clinical_logits": trained.clinical.logits, "clinical_present": trained.clinical.present}
-        save_file(trained.clinical.head.state_dict(), folder / CLINICAL_FILE)
-    save_file(held_out, folder / f"{HELD_OUT}.safetensors")
+        write_whole(folder / CLINICAL_FILE, weights_bytes(trained.clinical.head.state_dict()))
+    write_whole(folder / f"{HELD_OUT}.safetensors", weights_bytes(held_out))
     (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -10,10 +10,12 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import Pooling
+from OrthoDiffusionLib.bundles.weights import weights_bytes
+from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
@@ -107,9 +109,9 @@ def save_plane(folder: Path, trained: TrainedPlane, extra: Mapping[str, Mapping[
         if module is None:
             path.unlink(missing_ok=True)
         else:
-            save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
+            write_whole(path, weights_bytes(module.state_dict()))
     for name, tensors in extra.items():
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, folder / f"{name}.safetensors")
+        write_whole(folder / f"{name}.safetensors", weights_bytes(tensors))
     (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.encoder import encoder_state
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.checkpoints import PREFIX, averaged_network
-from OrthoDiffusionLib.training.settings import PretrainSettings
+from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
 
 
 class WholeNetwork(NamedTuple):
@@ -76,7 +76,7 @@ def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     tensors, about = averaged_network(folder)
     if about["plane"] != plane.value:
         raise _wrong_plane("The pre-training in this folder is not", plane)
-    settings = PretrainSettings.model_validate(about["settings"])
+    settings = pretrain_settings(about["settings"])
     source = f"a pre-training of {about['step']} steps of {settings.batch} windows, sha256 {_digest(tensors)}"
     if before := about.get("start"):
         source += f", from {before}"

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -17,7 +23,7 @@ from OrthoDiffusionLib.cli.datasets import prepared_studies
 from OrthoDiffusionLib.datasets import cache
 from OrthoDiffusionLib.datasets.cache import prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
-from OrthoDiffusionLib.datasets.splits import folds, split
+from OrthoDiffusionLib.datasets.splits import folds, share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import resize_slices
 
@@ -75,7 +81,16 @@ def test_a_changed_image_is_prepared_again(tmp_path: Path) -> None:
     [
         (lambda d: d["studies"][0].update(id="study-1"), ErrorKind.BAD_MANIFEST, "study-1 occurs twice"),
         (lambda d: d["studies"][0]["findings"].update(XYZ=1), ErrorKind.BAD_MANIFEST, "unknown finding, XYZ"),
-        (lambda d: d["studies"][0]["series"][0].update(plane="oblique"), ErrorKind.BAD_MANIFEST, "is not valid"),
+        (
+            lambda d: d["studies"][0]["series"][0].update(plane="oblique"),
+            ErrorKind.BAD_MANIFEST,
+            r"is not valid \(studies\.0\.series\.0\.plane: Input should be",
+        ),
+        (
+            lambda d: d["studies"][3]["series"][0].update(image="0-axial-image.nii.gz"),
+            ErrorKind.BAD_MANIFEST,
+            "study-0 and study-3 name the same image, and are of different patients",
+        ),
         (lambda d: d["studies"][0].update(name="x"), ErrorKind.BAD_MANIFEST, "is not valid"),
         (lambda d: d["studies"][0]["findings"].update(ACL=0.5), ErrorKind.BAD_MANIFEST, "is not valid"),
         (lambda d: d.update(joint="elbow"), ErrorKind.BAD_MANIFEST, "unknown joint, elbow"),
@@ -90,6 +105,27 @@ def test_a_manifest_that_is_wrong_says_where(tmp_path: Path, change: object, kin
     with pytest.raises(OrthoDiffusionError, match=sentence) as refusal:
         read_manifest(path)
     assert refusal.value.kind is kind
+
+
+def test_a_manifest_of_any_editor_is_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    content = write_dataset(tmp_path).read_text(encoding="utf-8").replace("study-0", "Bänderriß")
+    path = tmp_path / "edited.json"
+    path.write_text(content, encoding="utf-8-sig")
+    assert read_manifest(path).studies[0].id == "Bänderriß"
+    for encoding in ("latin-1", "utf-16"):
+        path.write_text(content, encoding=encoding)
+        with pytest.raises(OrthoDiffusionError, match="it is no text in UTF-8") as refusal:
+            read_manifest(path)
+        assert refusal.value.kind is ErrorKind.BAD_MANIFEST
+
+
+@pytest.mark.parametrize("name", ["0-axial-image.nii.gz", "0-axial-labels.nii.gz"])
+def test_of_a_file_that_cannot_be_read_the_study_is_told(tmp_path: Path, name: str) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    (tmp_path / name).write_bytes(b"no NIfTI")
+    with pytest.raises(OrthoDiffusionError, match=r"^Study study-0[,:]") as refusal:
+        prepare_manifest(manifest, tmp_path / "cache", 16)
+    assert refusal.value.sentence.count("study-0") == 1
 
 
 def test_a_mask_on_another_grid_is_refused(tmp_path: Path) -> None:
@@ -121,6 +157,69 @@ def test_changed_code_prepares_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert before.path != prepare_manifest(manifest, tmp_path / "cache", 16)[0].path
 
 
+def test_a_changed_reader_prepares_images_again_and_phantoms_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, DICOM images with the lowest value white were not turned over; what had been prepared of them stayed so."""
+    shutil.copytree(cache.LIBRARY, tmp_path / "library", ignore=shutil.ignore_patterns("__pycache__"))
+    entry, phantom = cache._code_hash(cache.ENTRY_CODE), cache._code_hash(cache.PHANTOM_CODE)
+    monkeypatch.setattr(cache, "LIBRARY", tmp_path / "library")
+    cache._code_hash.cache_clear()
+    try:
+        assert cache._code_hash(cache.ENTRY_CODE) == entry
+        cache._code_hash.cache_clear()
+        with (tmp_path / "library" / "volumes" / "dicom_pixels.py").open("a", encoding="utf-8") as code:
+            code.write("# Changed.\n")
+        assert cache._code_hash(cache.ENTRY_CODE) != entry
+        assert cache._code_hash(cache.PHANTOM_CODE) == phantom
+    finally:
+        cache._code_hash.cache_clear()
+
+
+def test_a_study_that_cannot_be_read_again_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    monkeypatch.setattr(cache, "_opened", lambda path: None)
+    with pytest.raises(OrthoDiffusionError, match="prepared cannot be read again") as refusal:
+        prepare_manifest(manifest, tmp_path / "cache", 16)
+    assert refusal.value.kind is ErrorKind.UNREADABLE_FILE
+
+
+def test_a_full_disk_leaves_nothing_and_is_told(tmp_path: Path) -> None:
+    """A file's size is limited in a process of its own: no disk is filled for it."""
+    pytest.importorskip("resource")
+    manifest = write_dataset(tmp_path)
+    prepared = tmp_path / "cache"
+    code = (
+        "import errno, resource, signal, sys; from pathlib import Path\n"
+        "from OrthoDiffusionLib.datasets.cache import prepare_manifest\n"
+        "from OrthoDiffusionLib.datasets.manifest import read_manifest\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        f"    prepare_manifest(read_manifest(Path({str(manifest)!r})), Path({str(prepared)!r}), 16)\n"
+        "except OSError as error:\n"
+        "    sys.exit(0 if error.errno == errno.EFBIG else 2)\n"
+        "sys.exit(3)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+    assert not list(prepared.iterdir())
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="a new process knows nothing of the patch")
+def test_a_process_that_the_system_ends_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    monkeypatch.setattr(cache, "stacks_of_entry", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(OrthoDiffusionError, match="fewer --workers") as refusal:
+        prepare_manifest(manifest, tmp_path / "cache", 16, processes=2)
+    assert refusal.value.kind is ErrorKind.OUT_OF_MEMORY
+
+
+def test_prepared_studies_are_as_open_to_others_as_any_file(tmp_path: Path) -> None:
+    study = prepare_manifest(read_manifest(write_dataset(tmp_path)), tmp_path / "cache", 16)[0]
+    (tmp_path / "any").touch()
+    assert study.path.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
 def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:
     import yaml
 
@@ -128,6 +227,15 @@ def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:
     as_yaml = tmp_path / "dataset.yaml"
     as_yaml.write_text(yaml.safe_dump(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
     assert read_manifest(as_yaml) == read_manifest(path)
+
+
+@given(st.floats(0.01, 0.99), st.integers(2, 30))
+def test_some_patients_are_held_out_and_some_are_not(asked: float, count: int) -> None:
+    share = share_held_out(asked, count)
+    parts = split([str(number) for number in range(count)], {"validation": share, "train": 1 - share})
+    assert parts["validation"] and parts["train"]
+    if 1.01 < asked * count < count - 1.01:
+        assert share == asked
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(0, 5))

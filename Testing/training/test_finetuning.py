@@ -160,6 +160,10 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
     assert again.description == whole.description
     with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
         train_segmentation(start, studies[2:], settings, lambda *_: None, folder=tmp_path)
+    # Another pre-training of as many steps is described alike.
+    other = empty_networks(DESCRIPTION, segmentation=False, diagnosis=False).eval()
+    with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+        train_segmentation(TrainedPlane(DESCRIPTION, other), studies, settings, lambda *_: None, folder=tmp_path)
     with pytest.raises(OrthoDiffusionError, match="published decoder does not fit"):
         train_segmentation(start, studies, SegmentationSettings(decoder="published"), lambda *_: None)
     with pytest.raises(OrthoDiffusionError, match="Parts of 10 pixels"):

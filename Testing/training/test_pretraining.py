@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +39,7 @@ from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.projection_heads import projector_of
 from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
+from OrthoDiffusionLib.training.whole_networks import whole_network
 
 TINY = {
     "base_channels": 32, "channel_multipliers": [1, 1], "window_size": 16, "steps": 6, "batch": 2, "together": 1,
@@ -190,6 +193,32 @@ def test_two_processes_agree_with_one(dataset: Path, studies: list[CachedStudy],
     assert weights(two).keys() == first.keys()
 
 
+def test_machines_that_do_not_share_the_output_are_refused_at_once(
+    dataset: Path, studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    """Of two, one has a checkpoint to go on from; they waited for each other for two hours."""
+    pretrain(fabric(), studies, Plane.AXIAL, settings(steps=2), tmp_path / "0")
+    before = weights(tmp_path / "0")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
+    nodes = [
+        subprocess.Popen(
+            command(dataset, tmp_path / str(rank), "--nodes", "2"),
+            env={**environment(), **place, "NODE_RANK": str(rank)}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        said = [node.communicate(timeout=400)[1] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [ErrorKind.BAD_SETTINGS.exit_code, 0]
+    assert ["do not see the same checkpoint" in text for text in said] == [True, False]
+    assert same(weights(tmp_path / "0"), before)
+
+
 BEYOND_THE_PAPER = {"self_conditioning": True, "distillation": 0.5, "batch": 4, "together": 2}
 
 
@@ -322,6 +351,16 @@ def test_another_training_in_the_folder_is_refused(studies: list[CachedStudy], t
         pretrain(fabric(), studies, Plane.AXIAL, settings(seed=5), tmp_path)
     with pytest.raises(OrthoDiffusionError, match="other studies"):
         pretrain(fabric(), studies[1:], Plane.AXIAL, settings(), tmp_path)
+    state = max(tmp_path.glob("checkpoint-*")) / "state.json"
+    told = json.loads(state.read_text(encoding="utf-8"))
+    state.write_text(json.dumps({**told, "settings": {**told["settings"], "of_the_future": 1}}), encoding="utf-8")
+    for refused in (
+        lambda: pretrain(fabric(), studies, Plane.AXIAL, settings(), tmp_path),
+        lambda: pretrained_encoder(tmp_path, Plane.AXIAL),
+        lambda: whole_network(str(tmp_path), Plane.AXIAL),
+    ):
+        with pytest.raises(OrthoDiffusionError, match="another version of OrthoDiffusion"):
+            refused()
     with pytest.raises(OrthoDiffusionError, match="No study has a coronal series"):
         pretrain(fabric(), studies, Plane.CORONAL, settings(), tmp_path / "other")
 
