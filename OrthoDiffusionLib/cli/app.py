@@ -8,7 +8,19 @@ import os
 import typer
 
 from OrthoDiffusionLib import __version__
-from OrthoDiffusionLib.cli import bundle, doctor, evaluate, phantom, pretrain, probe, run, train, train_fusion, worker
+from OrthoDiffusionLib.cli import (
+    bundle,
+    doctor,
+    evaluate,
+    phantom,
+    pretrain,
+    probe,
+    run,
+    sample,
+    train,
+    train_fusion,
+    worker,
+)
 from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
 
 app = typer.Typer(
@@ -23,6 +35,7 @@ app.command("run")(run.run)
 app.add_typer(bundle.app, name="bundle")
 app.command("phantom")(phantom.phantom)
 app.command("pretrain")(pretrain.pretrain)
+app.command("sample")(sample.sample)
 app.command("probe")(probe.probe)
 app.command("train-segmentation")(train.train_segmentation)
 app.command("train-diagnosis")(train.train_diagnosis)

@@ -119,7 +119,7 @@ def train_diagnosis(
         from OrthoDiffusionLib.training.pooled_features import save_pooled
         from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
-        from OrthoDiffusionLib.training.trained_plane import save_plane
+        from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 
         settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
@@ -134,6 +134,8 @@ def train_diagnosis(
                 lambda what, share: bar.update(task, completed=share, description=what),
                 training_device(),
             )
+        # It comes last, for a folder with it is whole; an earlier training's must not stand beside these features.
+        (output / DESCRIPTION).unlink(missing_ok=True)
         save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})
         table = Table("finding", "AUROC out of fold")

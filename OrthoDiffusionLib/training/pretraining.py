@@ -141,7 +141,16 @@ def pretrain(
         if fabric.is_global_zero:
             from OrthoDiffusionLib.training.pretraining_pictures import save_samples
 
-            save_samples(weights, settings, output / f"samples-{done:08d}.png", fabric.device)
+            drawing = DenoisingUNet(settings.network).eval()
+            drawing.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
+            save_samples(
+                drawing,
+                settings.window_size,
+                output / f"samples-{done:08d}.png",
+                seed=settings.seed,
+                prediction=settings.prediction,
+                device=fabric.device,
+            )
 
     def batches(step: int) -> list[PretrainBatch]:
         return [pretraining_batch(usable, plane, settings, step, part) for part in parts]

@@ -14,7 +14,9 @@ from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
+from OrthoDiffusionLib.networks.self_conditioning import SELF_CONDITIONING_PART
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.checkpoints import PREFIX, averaged_network
 from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
@@ -28,12 +30,21 @@ class WholeNetwork(NamedTuple):
         sizes: base channels, and the multipliers of the levels.
         prediction: what the network tells.
         source: where they come from, a few words that no other weights have.
+        window_size: pixels of the windows that it was trained on.
     """
 
     tensors: Mapping[str, torch.Tensor]
     sizes: tuple[int, tuple[int, ...]]
     prediction: Literal["noise", "velocity"]
     source: str
+    window_size: int
+
+    def network(self) -> DenoisingUNet:
+        """The network with its weights, in evaluation mode."""
+        steered = any(name.startswith(SELF_CONDITIONING_PART) for name in self.tensors)
+        network = DenoisingUNet(UNetConfig(*self.sizes, steered)).eval()
+        network.load_state_dict(dict(self.tensors))
+        return network
 
     def fill(self, network: DenoisingUNet, settings: PretrainSettings) -> None:
         """Put the weights into a network that these settings have made.
@@ -81,7 +92,7 @@ def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     if before := about.get("start"):
         source += f", from {before}"
     sizes = (settings.base_channels, settings.channel_multipliers)
-    return WholeNetwork(tensors, sizes, settings.prediction, source)
+    return WholeNetwork(tensors, sizes, settings.prediction, source, settings.window_size)
 
 
 def _of_bundle(bundle: Bundle, plane: Plane) -> WholeNetwork:
@@ -99,7 +110,7 @@ def _of_bundle(bundle: Bundle, plane: Plane) -> WholeNetwork:
     size = manifest.network
     source = f"bundle {manifest.name} {manifest.version}, sha256 {bundle.manifest_sha256}"
     # Decoders come into bundles by import alone, and the published networks tell the noise.
-    return WholeNetwork(tensors, (size.base_channels, size.channel_multipliers), "noise", source)
+    return WholeNetwork(tensors, (size.base_channels, size.channel_multipliers), "noise", source, size.window_size)
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:

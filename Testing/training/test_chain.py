@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
 import nibabel
 import numpy as np
 import torch
@@ -37,12 +38,13 @@ def orthodiffusion(*arguments: object) -> str:
 
 def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path, (Plane.AXIAL, Plane.CORONAL))
-    tiny = ["--set=channel_multipliers=[1, 1, 1, 2]", "--set=window_size=32", "--set=sample_every=0", "--set=batch=2"]
+    tiny = ["--set=channel_multipliers=[1, 1, 1, 2]", "--set=window_size=32", "--set=sample_every=3", "--set=batch=2"]
     folders = {}
     for plane in ("axial", "coronal"):
         common = ["--plane", plane, "--dataset", dataset, "--cache", tmp_path / "cache"]
         pretrained, segmenting, both = (tmp_path / f"{plane}-{name}" for name in ("pretrained", "segmenting", "both"))
         orthodiffusion("pretrain", *common, "--output", pretrained, "--accelerator", "cpu", "--set=steps=3", *tiny)
+        assert matplotlib.image.imread(pretrained / "samples-00000003.png").max() > 0
         told = orthodiffusion(
             "train-segmentation", *common, "--from", pretrained, "--output", segmenting, "--set=steps=30",
             "--set=batch=2", "--set=validate_every=10", "--set=learning_rate=0.005",
@@ -99,3 +101,17 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     averaged = pretrained_encoder(tmp_path / "axial-pretrained", Plane.AXIAL).encoder.state_dict()
     assert weights.keys() == averaged.keys()
     assert all(torch.equal(weights[name], averaged[name]) for name in weights)
+
+
+def test_samples_of_a_pre_training_are_drawn_from_their_seed(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, (Plane.AXIAL,))
+    common = ["--plane", "axial", "--pretrained", tmp_path / "pre", "--count", 1, "--steps", 3]
+    orthodiffusion(
+        "pretrain", "--plane", "axial", "--dataset", dataset, "--output", tmp_path / "pre", "--accelerator", "cpu",
+        "--set=channel_multipliers=[1, 1]", "--set=window_size=16", "--set=sample_every=0", "--set=batch=2",
+        "--set=steps=1", "--set=prediction=velocity", "--set=self_conditioning=true",
+    )  # fmt: skip
+    for name, seed in (("first", 0), ("again", 0), ("other", 1)):
+        orthodiffusion("sample", *common, "--output", tmp_path / f"{name}.png", "--seed", seed)
+    first, again, other = ((tmp_path / f"{name}.png").read_bytes() for name in ("first", "again", "other"))
+    assert first == again != other

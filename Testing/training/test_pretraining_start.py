@@ -123,7 +123,7 @@ def test_another_network_is_refused_before_a_step(
     train: Callable[..., None], tmp_path: Path, changes: dict[str, Any], needed: str
 ) -> None:
     steered = DenoisingUNet(UNetConfig(*SIZES, self_conditioning=True)).state_dict()
-    start = WholeNetwork(steered, SIZES, "noise", "a test")
+    start = WholeNetwork(steered, SIZES, "noise", "a test", 16)
     kind, said = refused(lambda: train(tmp_path / "out", start, **changes))
     assert kind is ErrorKind.BAD_SETTINGS and needed in said
     assert latest_checkpoint(tmp_path / "out") is None
