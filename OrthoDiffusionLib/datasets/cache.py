@@ -36,7 +36,17 @@ LIBRARY = Path(__file__).resolve().parents[1]
 IMAGE_CODE = ("datasets/stacks.py", "volumes/orientation.py", "volumes/windows.py")
 READING_CODE = tuple(
     f"volumes/{name}.py"
-    for name in ("archives", "dicom*", "folder_walk", "itk_formats", "nifti", "reading", "text_headers", "volume")
+    for name in (
+        "archives",
+        "dicom*",
+        "folder_walk",
+        "itk_formats",
+        "nifti",
+        "reading",
+        "segment_names",
+        "text_headers",
+        "volume",
+    )
 )
 ENTRY_CODE = (*IMAGE_CODE, *READING_CODE)
 PHANTOM_CODE = (*IMAGE_CODE, "phantom/*.py")

@@ -16,6 +16,7 @@ from OrthoDiffusionLib.phantom import PhantomStudy
 from OrthoDiffusionLib.volumes.checks import check_volume
 from OrthoDiffusionLib.volumes.orientation import planes_near, to_network_axes
 from OrthoDiffusionLib.volumes.reading import read_series
+from OrthoDiffusionLib.volumes.segment_names import by_segment_names
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import resize_slices
 
@@ -62,7 +63,8 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
 
     Raises:
         OrthoDiffusionError: what reading and checking a series raises; BAD_LABEL_MAP for a label map on another grid
-            than its image, or with other values than -1, 0 and the joint's labels.
+            than its image, with other values than -1, 0 and the joint's labels, or, from Slicer, with segments that are
+            no structures of the joint.
     """
     planes: dict[Plane, list[Stack]] = {}
     for series in entry.series:
@@ -84,7 +86,8 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
             )
         labels = None
         if series.labels is not None:
-            labels = _single(Path(series.labels))
+            path = Path(series.labels)
+            labels = by_segment_names(_single(path), path, load_joint(joint).structures)
             if labels.shape != image.shape or not np.allclose(labels.affine, image.affine, atol=GRID_TOLERANCE):
                 raise OrthoDiffusionError(
                     ErrorKind.BAD_LABEL_MAP,

@@ -25,6 +25,7 @@ from OrthoDiffusionLib.datasets.cache import prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.splits import folds, share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 from OrthoDiffusionLib.volumes.windows import resize_slices
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
@@ -46,6 +47,24 @@ def test_a_manifest_becomes_stacks(tmp_path: Path) -> None:
     assert np.allclose(image, expected, atol=0.5)
     assert labels is not None and set(np.unique(labels)) == {0, 1}
     assert image[labels == 1].mean() > 2 * image[labels == 0].mean()
+
+
+def test_masks_that_slicer_saved_are_told_by_their_segments_names(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    as_numbers = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)[0]
+    mask = nibabel.load(tmp_path / "0-axial-labels.nii.gz")
+    saved = tmp_path / "0.seg.nrrd"
+    write_segmentation_nrrd(saved, np.asarray(mask.dataobj) * 5, mask.affine, load_joint("knee").structures, None)
+    # As Slicer may number it, once the segments before it are deleted.
+    renamed = saved.read_bytes().replace(b"Segment0_LabelValue:=1", b"Segment0_LabelValue:=5")
+    saved.write_bytes(renamed.replace(b"Segment4_LabelValue:=5", b"Segment4_LabelValue:=1"))
+    content = json.loads(path.read_text())
+    content["studies"][0]["series"][0]["labels"] = saved.name
+    path.write_text(json.dumps(content))
+    as_named = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)[0]
+    first, second = (study.window(Plane.AXIAL, 0, 1)[1] for study in (as_numbers, as_named))
+    assert first is not None and first.any()
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_short_stack_repeats_its_last_slice(tmp_path: Path) -> None:
