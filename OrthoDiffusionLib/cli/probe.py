@@ -27,13 +27,14 @@ def probe(
     phantoms: Phantoms = None,
     blocks: Annotated[str, typer.Option(help="Separated by commas; or all.")] = "all",
     timesteps: Annotated[str, typer.Option(help="Separated by commas, 0 to 999.")] = "10,50,100,150,200,300,500,800",
-    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")] = None,  # noqa: UP045
+    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies and their features.")] = None,  # noqa: UP045
     workers: Workers = 1,
     joint: PhantomJoint = None,
 ) -> None:
     """Score linear probes on each block's features at each timestep; a table, and the curve that rises and falls."""
     with reported():
-        from OrthoDiffusionLib.training.probing import pooled_features, probe_scores
+        from OrthoDiffusionLib.training.probing import probe_scores
+        from OrthoDiffusionLib.training.probing_features import pooled_features
         from OrthoDiffusionLib.training.probing_report import write_report
         from OrthoDiffusionLib.training.trained_encoders import bundle_encoder, pretrained_encoder
 
@@ -55,7 +56,14 @@ def probe(
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Features", total=len(studies) * len(times))
             features = pooled_features(
-                trained.encoder, studies, plane, chosen, times, lambda: bar.advance(task), training_device()
+                trained.encoder,
+                studies,
+                plane,
+                chosen,
+                times,
+                lambda: bar.advance(task),
+                training_device(),
+                (cache or output / "cache") / "features",
             )
         scores = probe_scores(features, studies, [finding.key for finding in load_joint(joint).findings])
         write_report(scores, {"plane": plane.value, "encoder": trained.source, "studies": len(studies)}, output)

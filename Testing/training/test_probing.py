@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
-from OrthoDiffusionLib.training.probing import pooled_features, probe_scores
+from OrthoDiffusionLib.training.probing import probe_scores
+from OrthoDiffusionLib.training.probing_features import pooled_features
 
 
 def made_up_studies(count: int) -> list[CachedStudy]:
@@ -61,6 +63,38 @@ def test_features_are_the_blocks_own(tmp_path: Path) -> None:
         pooled_features(encoder, studies, Plane.AXIAL, ("mid_9",), (10,))
     with pytest.raises(OrthoDiffusionError, match="No study has a coronal series"):
         pooled_features(encoder, [], Plane.CORONAL, ("mid_2",), (10,))
+
+
+def test_features_are_kept_and_only_new_ones_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies = prepare_manifest(read_manifest(write_dataset(tmp_path)), tmp_path / "cache", 16)[:2]
+    torch.manual_seed(0)
+    encoder = DenoisingEncoder(UNetConfig(32, (1, 2))).eval()
+    computed: list[int] = []
+    activations = encoder.activations
+
+    def counted(x: torch.Tensor, timestep: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+        computed.append(int(timestep))
+        return activations(x, timestep)
+
+    monkeypatch.setattr(encoder, "activations", counted)
+
+    def look(blocks: tuple[str, ...], *timesteps: int) -> list[int]:
+        computed.clear()
+        found = pooled_features(encoder, studies, Plane.AXIAL, blocks, timesteps, folder=tmp_path / "kept")
+        afresh = list(computed)
+        for key, values in pooled_features(encoder, studies, Plane.AXIAL, blocks, timesteps).items():
+            assert (found[key] == values).all()
+        return afresh
+
+    assert look(("mid_2",), 10) == [10, 10]
+    assert look(("input_0", "mid_1"), 10) == []
+    assert look(("mid_1",), 10, 900) == [900, 900]
+    broken = next((tmp_path / "kept").iterdir())
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert look(("mid_1",), 900) == [900]
+    with torch.no_grad():
+        next(encoder.parameters()).add_(0.1)
+    assert look(("mid_1",), 900) == [900, 900], "of another encoder"
 
 
 def test_the_command_leaves_a_table_and_a_curve(tmp_path: Path) -> None:
