@@ -133,6 +133,7 @@ def train_diagnosis(
                 settings,
                 lambda what, share: bar.update(task, completed=share, description=what),
                 training_device(),
+                (cache or output / "cache") / "features",
             )
         # It comes last, for a folder with it is whole; an earlier training's must not stand beside these features.
         (output / DESCRIPTION).unlink(missing_ok=True)

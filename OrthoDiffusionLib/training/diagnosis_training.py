@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, study_answer
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews, drawn_views, feature_maps
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
+from OrthoDiffusionLib.training.kept_feature_maps import KeptFeatureMaps
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
@@ -51,6 +53,7 @@ def train_diagnosis(
     settings: DiagnosisSettings,
     report: Report,
     device: torch.device | str = "cpu",
+    folder: Path | None = None,
 ) -> DiagnosisTraining:
     """Train a head on all studies, after a head for each fold without that fold's patients.
 
@@ -64,8 +67,11 @@ def train_diagnosis(
         settings: of the training.
         report: told how far it is.
         device: to train on.
+        folder: where a frozen encoder's feature maps are kept, for a training that is interrupted or made again with
+            other settings of the head; or None, to keep them in memory.
 
     Raises:
+        OSError: when feature maps cannot be kept.
         OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; BAD_SETTINGS, when structures are to
             be read and there are no masks, or the joint says of no finding where it shows; TRAINING_DIVERGED.
     """
@@ -100,8 +106,11 @@ def train_diagnosis(
     start = replace(start, description=start.description.model_copy(update=kind))
     views: StudyViews
     if settings.encoder_rate == 0:
-        maps = feature_maps(usable, start, settings, lambda share: report("features", 0.3 * share), device)
-        views = maps.__getitem__
+        tell = partial(_tell_features, report)
+        if folder is None:
+            views = feature_maps(usable, start, settings, tell, device).__getitem__
+        else:
+            views = KeptFeatureMaps(usable, start, settings, folder, tell, device)
     else:
         views = partial(_views_of, usable, start, settings)
     everyone = range(len(usable))
@@ -132,6 +141,10 @@ def train_diagnosis(
     return DiagnosisTraining(
         trained, held_out, PooledFeatures(tuple(study.id for study in usable), fold, torch.stack(pooled))
     )
+
+
+def _tell_features(report: Report, share: float) -> None:
+    report("features", 0.3 * share)
 
 
 def _views_of(

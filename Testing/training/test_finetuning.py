@@ -16,6 +16,7 @@ from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training import kept_feature_maps
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews
@@ -92,6 +93,30 @@ def test_a_poisoned_study_stops_with_a_clear_message(
     with pytest.raises(OrthoDiffusionError, match="not a number any more at step 0") as refusal:
         train_segmentation(start, poisoned, SegmentationSettings(steps=2, batch=1), lambda *_: None)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
+
+
+def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
+    start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DiagnosisSettings(folds=2, epochs=1, views=2, batch=4)
+
+    def logits(folder: Path | None) -> dict[str, torch.Tensor]:
+        return train_diagnosis(start, studies, settings, lambda *_: None, folder=folder).held_out
+
+    in_memory, kept = logits(None), logits(tmp_path / "kept")
+    assert in_memory.keys() == kept.keys()
+    assert all(torch.equal(kept[name].nan_to_num(), value.nan_to_num()) for name, value in in_memory.items())
+    files = sorted((tmp_path / "kept").iterdir())
+    assert len(files) == len(studies)
+    files[0].write_bytes(files[0].read_bytes()[:50])
+    computed = []
+    real = kept_feature_maps.feature_maps
+    monkeypatch.setattr(
+        kept_feature_maps, "feature_maps", lambda some, *rest: computed.append(len(some)) or real(some, *rest)
+    )
+    again = logits(tmp_path / "kept")
+    assert computed == [1], "but for the broken file, nothing is computed again"
+    assert all(torch.equal(again[name].nan_to_num(), value.nan_to_num()) for name, value in kept.items())
 
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
