@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
+from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
 from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
 
@@ -37,13 +40,18 @@ def test_contrasts_of_chance_are_other_images_of_the_same_joints(tmp_path: Path)
 
 def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.CORONAL: (DIAGNOSES,)})
-    measured = evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None)
-    assert measured.dice == {}
-    assert len(measured.auroc) == 8
-    told = json.loads(json.dumps(measured.to_json_dict(), allow_nan=False))
+    done = CliRunner().invoke(app, ["evaluate", "--bundle", str(bundle), "--studies", "2", "--write-card", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["dice"] == told["plane_dice"] == {}
+    assert len(told["auroc"]) == 8
     assert told["mean_dice"] is None
     assert 0 <= told["ece"] <= 1
-    assert "| Dice |" not in markdown(measured)
+    # The bundle that is written again is whole, hashes and all.
+    card = open_bundle(bundle).card()
+    assert f"| expected calibration error | {told['ece']:.2f} (" in card
+    assert "2 phantoms from seed 90000 at island" in card
+    assert "| Dice |" not in card
 
 
 def test_new_figures_leave_the_other_sections_of_a_model_card_alone() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
@@ -18,6 +19,7 @@ from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy
 from OrthoDiffusionLib.phantom.label_map_files import content_name
+from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.writing import write_labels
 
@@ -112,6 +114,19 @@ def test_drawn_studies_are_listed_with_their_findings_and_those_of_earlier_runs(
     assert refused.exit_code == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
     assert "dataset.yaml of another dataset" in refused.output
     assert not (tmp_path / "phantom-000007").exists()
+
+
+def test_a_montage_shows_a_real_series_beside_the_phantom(
+    healthy_studies: dict[str, PhantomStudy], tmp_path: Path
+) -> None:
+    write_study(healthy_studies["right"], tmp_path / "real")
+    series = tmp_path / "real" / "study" / "sagittal.nii.gz"
+    for name, options in (("alone", ["--montage"]), ("both", ["--beside", series])):
+        done = phantom("--output", tmp_path / name, *options)
+        assert done.exit_code == 0, done.output
+    alone, both = (imread(tmp_path / name / "phantom-000000" / "montage.png") for name in ("alone", "both"))
+    assert both.shape != alone.shape
+    assert alone.std() > 0.05 and both.std() > 0.05
 
 
 def test_label_maps_and_findings_as_in_patients_exclude_each_other(maps: Path, tmp_path: Path) -> None:
