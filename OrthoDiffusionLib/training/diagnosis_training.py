@@ -24,6 +24,7 @@ from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, stu
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews, drawn_views, feature_maps
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
 from OrthoDiffusionLib.training.kept_feature_maps import KeptFeatureMaps
+from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
@@ -67,11 +68,11 @@ def train_diagnosis(
         settings: of the training.
         report: told how far it is.
         device: to train on.
-        folder: where a frozen encoder's feature maps are kept, for a training that is interrupted or made again with
-            other settings of the head; or None, to keep them in memory.
+        folder: where a frozen encoder's feature maps and the folds' answers are kept, for a training that is
+            interrupted or made again with other settings of the head; or None, to keep them in memory.
 
     Raises:
-        OSError: when feature maps cannot be kept.
+        OSError: when they cannot be kept.
         OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; BAD_SETTINGS, when structures are to
             be read and there are no masks, or the joint says of no finding where it shows; TRAINING_DIVERGED.
     """
@@ -117,16 +118,16 @@ def train_diagnosis(
     present = torch.from_numpy(np.stack([study.present for study in usable]))
     source = LearntFrom(everyone, [study.patient for study in usable], present, views)
     fold = torch.tensor([fold_of[study.id] for study in usable])
+    kept = KeptFolds(folder, start, usable, fold.tolist(), settings)
     held_out: dict[str, torch.Tensor] = {}
     pooled = []
     for number in range(settings.folds):
         report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
         rest = torch.nonzero(fold != number)[:, 0].tolist()
-        networks = fitted(start, source._replace(rows=rest), settings, device).networks
-        answers = [study_answer(networks, views(index), settings) for index in everyone]
-        pooled.append(torch.stack([features for _, features in answers]))
+        answers = kept.answers(number, partial(_fold_answers, start, source._replace(rows=rest), settings, device))
+        pooled.append(answers.pooled)
         for index in torch.nonzero(fold == number)[:, 0].tolist():
-            held_out[f"logits/{usable[index].id}"] = answers[index][0]
+            held_out[f"logits/{usable[index].id}"] = answers.logits[index]
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
     networks, epochs = fitted(start, source, settings, device)
@@ -141,6 +142,14 @@ def train_diagnosis(
     return DiagnosisTraining(
         trained, held_out, PooledFeatures(tuple(study.id for study in usable), fold, torch.stack(pooled))
     )
+
+
+def _fold_answers(
+    start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
+) -> FoldAnswers:
+    networks = fitted(start, source, settings, device).networks
+    told = [study_answer(networks, source.views(index), settings) for index in range(len(source.patients))]
+    return FoldAnswers(*(torch.stack(values) for values in zip(*told, strict=True)))
 
 
 def _tell_features(report: Report, share: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training import kept_feature_maps
+from OrthoDiffusionLib.training import diagnosis_training, kept_feature_maps
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews
@@ -106,9 +107,11 @@ def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
     in_memory, kept = logits(None), logits(tmp_path / "kept")
     assert in_memory.keys() == kept.keys()
     assert all(torch.equal(kept[name].nan_to_num(), value.nan_to_num()) for name, value in in_memory.items())
-    files = sorted((tmp_path / "kept").iterdir())
+    files = sorted((tmp_path / "kept").glob("maps-*"))
     assert len(files) == len(studies)
     files[0].write_bytes(files[0].read_bytes()[:50])
+    for fold in (tmp_path / "kept").glob("fold-*"):
+        fold.unlink()
     computed = []
     real = kept_feature_maps.feature_maps
     monkeypatch.setattr(
@@ -117,6 +120,37 @@ def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
     again = logits(tmp_path / "kept")
     assert computed == [1], "but for the broken file, nothing is computed again"
     assert all(torch.equal(again[name].nan_to_num(), value.nan_to_num()) for name, value in kept.items())
+
+
+@pytest.mark.parametrize("encoder_rate", [0.0, 0.05])
+def test_an_interrupted_diagnosis_goes_on_with_the_folds_that_are_left(
+    start: TrainedPlane,
+    studies: list[CachedStudy],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoder_rate: float,
+) -> None:
+    settings = DiagnosisSettings(folds=3, epochs=1, views=1, batch=4, encoder_rate=encoder_rate)
+    whole = train_diagnosis(start, studies, settings, lambda *_: None)
+    fits: list[int] = []
+    fitted = diagnosis_training.fitted
+
+    def killed_in_the_third(*arguments: Any) -> Any:
+        fits.append(len(fits))
+        if len(fits) == 3:
+            raise KeyboardInterrupt
+        return fitted(*arguments)
+
+    monkeypatch.setattr(diagnosis_training, "fitted", killed_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path)
+    again = train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path)
+    assert len(fits) == 3 + 2, "one fold, and all studies"
+    assert torch.equal(again.pooled.features, whole.pooled.features)
+    for name, value in whole.held_out.items():
+        assert torch.equal(again.held_out[name].nan_to_num(), value.nan_to_num())
+    one, other = (training.trained.networks.state_dict() for training in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
