@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 import time
@@ -24,6 +23,7 @@ from OrthoDiffusionSlicer.panels import show_findings, show_structures
 from OrthoDiffusionSlicer.parameters import OrthoDiffusionParameterNode, chosen_volumes, missing_for_run
 from OrthoDiffusionSlicer.patients import patient_mark
 from OrthoDiffusionSlicer.protocol import WorkerError
+from OrthoDiffusionSlicer.sample_data import register_sample_data
 from OrthoDiffusionSlicer.scene import SceneResult, show_in_views
 from OrthoDiffusionSlicer.study_runner import StudyRunner
 from slicer.i18n import tr as _
@@ -54,29 +54,7 @@ class OrthoDiffusion(ScriptedLoadableModule):
             " with diffusion encoders that run in the background. Research use only, not for diagnosis."
         )
         self.parent.acknowledgementText = _("Implements the method of arXiv 2602.20752.")
-        slicer.app.connect("startupCompleted()", registerSampleData)
-
-
-def registerSampleData() -> None:
-    """Offer the bundled study in the module Sample Data."""
-    import SampleData
-
-    try:
-        study = find_installation(__file__).sample_study()
-        checksums = [f"SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in study.values()]
-    except OSError as error:
-        # Slicer must start without it.
-        logging.warning(f"OrthoDiffusion: no sample study ({error})")
-        return
-    SampleData.SampleDataLogic.registerCustomSampleDataCategory("OrthoDiffusion", title=_("OrthoDiffusion"))
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="OrthoDiffusion",
-        sampleName="KneePhantom",
-        uris=[path.as_uri() for path in study.values()],
-        fileNames=[f"KneePhantom-{path.name}" for path in study.values()],
-        nodeNames=[f"KneePhantom {plane}" for plane in study],
-        checksums=checksums,
-    )
+        slicer.app.connect("startupCompleted()", lambda: register_sample_data(__file__))
 
 
 class OrthoDiffusionLogic(StudyRunner, ScriptedLoadableModuleLogic):
