@@ -76,19 +76,26 @@ def feature_maps(
         tell: told the share of the studies done, 0 to 1, before each.
         device: to compute on.
     """
-    timestep = torch.tensor([start.description.timestep], device=device)
-    networks = start.networks.to(device)
+    start.networks.to(device)
     mapped = []
     for number, study in enumerate(studies):
         tell(number / len(studies))
-        series = []
-        for index, stack in enumerate(drawn_views(study, start, settings)):
-            with torch.inference_mode():
-                maps = [networks.features(view[None].to(device), timestep) for view in stack.views]
-                kept = torch.cat(maps).cpu()
-            told = read_structures(start, study, index, device).clone() if settings.reads_structures else None
-            # Tensors of inference mode cannot be learnt from.
-            series.append(SeriesViews(kept.clone(), told))
-        mapped.append(series)
-    networks.to("cpu")
+        mapped.append(study_feature_maps(study, start, settings, device))
+    start.networks.to("cpu")
     return mapped
+
+
+def study_feature_maps(
+    study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings, device: torch.device | str
+) -> list[SeriesViews]:
+    """Those of one study, by networks that are on the device; arguments as for `feature_maps`."""
+    timestep = torch.tensor([start.description.timestep], device=device)
+    series = []
+    for index, stack in enumerate(drawn_views(study, start, settings)):
+        with torch.inference_mode():
+            maps = [start.networks.features(view[None].to(device), timestep) for view in stack.views]
+            kept = torch.cat(maps).cpu()
+        told = read_structures(start, study, index, device).clone() if settings.reads_structures else None
+        # Tensors of inference mode cannot be learnt from.
+        series.append(SeriesViews(kept.clone(), told))
+    return series

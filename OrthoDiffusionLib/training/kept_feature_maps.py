@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.whole_files import write_whole
-from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, feature_maps
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, study_feature_maps
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
@@ -50,17 +51,27 @@ class KeptFeatureMaps:
         folder.mkdir(parents=True, exist_ok=True)
         digest = _digest(start, settings)
         self._paths = [folder / f"maps-{study.path.stem}-{digest}.safetensors" for study in studies]
+        start.networks.to(device)
         for number, (study, path) in enumerate(zip(studies, self._paths, strict=True)):
             tell(number / len(studies))
             if _read(path) is None:
-                (maps,) = feature_maps([study], start, settings, lambda _: None, device)
-                write_whole(path, _packed(maps))
+                write_whole(path, _packed(study_feature_maps(study, start, settings, device)))
+        start.networks.to("cpu")
 
     def __call__(self, number: int) -> list[SeriesViews]:
-        """The series of a study."""
+        """The series of a study.
+
+        Raises:
+            OrthoDiffusionError: UNREADABLE_FILE, when its file is gone or broken since it was written.
+        """
         found = _read(self._paths[number])
         if found is None:
-            raise FileNotFoundError(f"{self._paths[number].name} is gone or broken since it was written")
+            raise OrthoDiffusionError(
+                ErrorKind.UNREADABLE_FILE,
+                "Feature maps that were kept cannot be read again.",
+                "Check that the folder of prepared studies is still there, and start the same command again.",
+                detail=str(self._paths[number]),
+            )
         return found
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.result_folder import SEGMENTATION_FILE
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, scan_anatomy
 from OrthoDiffusionLib.phantom.canvas import SPACING
 from OrthoDiffusionLib.phantom.label_map_files import CORRECTED, content_name, find_label_maps, read_label_map
@@ -144,6 +145,7 @@ def test_of_a_result_the_segmentation_is_taken(left_knee: PhantomStudy, tmp_path
         (tmp_path / name).touch()
     assert len(find_label_maps([tmp_path])) == len(RESULT_IMAGES)
     (tmp_path / RESULT_MARK).touch()
+    assert CORRECTED == SEGMENTATION_FILE
     write_segmentation_nrrd(tmp_path / CORRECTED, labels.array, labels.affine, KNEE.structures, KNEE.region)
     (found,) = find_label_maps([tmp_path])
     np.testing.assert_array_equal(read_label_map(found).array, labels.array)
