@@ -13,7 +13,7 @@ from OrthoDiffusionLib.phantom import knee_cartilage as cartilage
 from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
-from OrthoDiffusionLib.phantom.distances import Field, ellipsoid, union
+from OrthoDiffusionLib.phantom.distances import Field, Points, ellipsoid, union
 from OrthoDiffusionLib.phantom.knee_fluid import paint_capsule, paint_fluid
 from OrthoDiffusionLib.phantom.knee_injuries import paint_bruises
 from OrthoDiffusionLib.phantom.knee_ligaments import paint_ligaments
@@ -66,12 +66,13 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     around = canvas.region((-58, -50, -40), (58, 66, 100))
     paint_capsule(canvas, around.part(every_bone), around)
     paint_fluid(canvas, shape, findings["EFFU"], around.part(every_bone), around)
+    rim = surroundings.uniform(0.5, 1.0)
     for key, (region, field) in fields.items():
-        paint_bone(canvas, region, region.part(field), joint.structure(key).label, _cortex(region, key))
+        paint_bone(canvas, region, region.part(field), joint.structure(key).label, rim * _cortex(region, key))
     _paint_cartilage(canvas, shape, fields, joint, surroundings)
     paint_menisci(canvas, shape, joint, findings, lesions)
     paint_ligaments(canvas, shape, joint, findings, {key: field for key, (_, field) in fields.items()}, lesions)
-    paint_red_marrow(canvas, surroundings)
+    paint_red_marrow(canvas, surroundings, _from_joint_line)
     paint_bruises(canvas, shape, findings, lesions)
     canvas.close_sides()
     return canvas
@@ -114,6 +115,13 @@ def _with_osteophytes(region: Region, distance: Field, shape: KneeShape, height:
         spur = ellipsoid(region.points, (side * 38.5, y, height), (1.5 + size, 5 + size, 1.5 + 0.6 * size))
         distance = union(distance, spur, 3)
     return distance
+
+
+def _from_joint_line(points: Points) -> Field:
+    """Height over the femur's condyles and depth under the tibia's plateau, mm; none in the kneecap."""
+    _, y, z = points
+    behind_patella = np.clip((46 - y) / 8, 0, 1)
+    return np.asarray(np.where(z > 4, z - 24, -2 - z) * behind_patella, np.float32)
 
 
 def _cortex(region: Region, key: str) -> float | Field:

@@ -88,7 +88,7 @@ def femur(points: Points, shape: KneeShape) -> Field:
     # Between the condyles behind and over the notch the bone recedes: the popliteal surface.
     hollow = ellipsoid(points, (0, -33, low + 42), (19, 15, 22))
     depth = shape.groove_depth / shape.scale
-    groove = capsule(points, (1, 49.5 - depth, low - 6), (2, 51 - depth, low + 46), 13.0)
+    groove = capsule(points, (1, 51.5 - depth, low - 6), (2, 53 - depth, low + 46), 15.0)
     return difference(difference(difference(body, notch, 2.5), hollow, 5), groove, 5)
 
 
@@ -131,7 +131,7 @@ def patella(points: Points, shape: KneeShape) -> Field:
     x, y, z = points
     # The lower pole is narrow, the base broad.
     narrowing = np.clip(1.0 + 0.011 * z, 0.7, 1.1).astype(np.float32)
-    disc = ellipsoid(((x / narrowing), y, z), (0, 2.0, 0), (23, 11.5, 22), 2.3)
+    disc = ellipsoid(((x / narrowing), y, z), (0, 2.0, 0), (22, 11.5, 22), 2.3)
     ridge = np.where(x < 0, 0.38 * np.abs(x), 0.30 * np.abs(x)) + 0.012 * np.maximum(-z, 0) ** 1.6
     back = (-y - 9.0 + ridge).astype(np.float32)
     return intersection(disc, back, 3)
@@ -157,7 +157,7 @@ def patella_centre(shape: KneeShape) -> Vector:
     the condyle."""
     height = shape.patella_height / shape.scale
     cartilage = (shape.patellar_cartilage + shape.femoral_cartilage) / shape.scale
-    front = 44.0 + cartilage - 0.7 * (shape.groove_depth - 6.5)
+    front = 43.0 + cartilage - 0.7 * (shape.groove_depth - 6.5)
     # The trochlea rolls back 3.6 mm by 30 degrees, and the kneecap with it; 0.2 keeps a dislocated one off the condyle.
     front -= 0.12 * shape.flexion + 0.2 * max(shape.patella_shift - 10, 0)
     return shape.patella_shift, front, height

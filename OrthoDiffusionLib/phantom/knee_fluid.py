@@ -30,7 +30,7 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
     # Between the bones, where cartilage and menisci leave room.
     near = ellipsoid(region.points, (0, -1, 2), (37, 25, 9 + 2 * effusion))
-    film = np.maximum(near, bones - (1.2 + 2.2 * effusion))
+    film = np.maximum(near, bones - (0.7 + 2.7 * effusion))
     inner, (film,) = region.around(film)
     canvas.paint(inner, inner.below(film) & canvas.is_any(inner, *soft), Tissue.FLUID)
     depth = (shape.fluid if effusion == 0 else 5.0 + 12.0 * effusion) / size

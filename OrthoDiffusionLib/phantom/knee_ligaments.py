@@ -15,6 +15,9 @@ from OrthoDiffusionLib.phantom.knee_flexion import on_femur
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
+UPPER_END = 33.0
+"""Height of the medial collateral ligament's origin in the standard knee, mm."""
+
 
 def paint_ligaments(
     canvas: AnatomyCanvas,
@@ -52,10 +55,12 @@ def _cords(shape: KneeShape) -> dict[str, Cord]:
     return {
         # 31 to 38 mm long, from before the spines to the back of the lateral wall of the notch.
         "ACL": Cord(bezier((-2, 12, 3), (2, 0, 13), at_femur(half - 0.5, -14, 33)), acl, (1.0, 1.2, 1.0), (0, 2, -6)),
-        # From the hollow behind the plateau over its edge to the front of the medial wall.
-        "PCL": Cord(bezier((0, -25, -9), (-1, -24, 16), at_femur(-half + 1.5, 4, 21), 8), pcl, (1, 1, 1), (0, -3, 3)),
+        # 32 to 40 mm long, from the hollow behind the plateau over its edge to the medial wall.
+        "PCL": Cord(
+            bezier((0, -24.5, -6), (-1, -23, 10), at_femur(-half + 1.5, -1, 18), 8), pcl, (1, 1, 1), (0, -3, 3)
+        ),
         "LCL": Cord(
-            bezier((37, -20, -20), (43.5, -14, 6), at_femur(41, -8, 30)),
+            bezier((45, -19, -26), (45.5, -13, 4), at_femur(41, -7, 33)),
             2.1 / shape.scale,
             (1, 1, 1),
             (2, -2, 0),
@@ -67,7 +72,9 @@ def _medial_collateral(
     canvas: AnatomyCanvas, bones: Mapping[str, Field], severity: float, generator: np.random.Generator
 ) -> CordBody:
     """A sheet over the medial side of femur, meniscus and tibia: 90 to 110 mm long, 8 to 12 wide, 2 to 4 thick."""
-    region = canvas.region((-58, -24, -70), (-14, 26, 46))
+    # 90 to 110 mm, whatever the size of the rest.
+    low = UPPER_END - generator.uniform(90, 110) / canvas.scale
+    region = canvas.region((-58, -24, low - 12), (-14, 26, 46))
     x, y, z = region.points
     bulge = ellipsoid(region.points, (0, 0, 3), (39.5, 27, 14))
     hull = union(union(region.part(bones["femur"]), region.part(bones["tibia"]), 4), bulge, 10)
@@ -76,9 +83,13 @@ def _medial_collateral(
     course = np.interp(z, (-60, 0, 32), (6, 1, -6))
     wide = np.interp(z, (-60, 0, 32), (5.5, 5.0, 4.0))
     sheet = np.abs(hull * canvas.scale - 0.6 - 0.5 * thickness - np.maximum(slack, 0)) - 0.5 * thickness
-    ends = np.maximum(z - 33, -58 - z)
+    ends = np.maximum(z - UPPER_END, low - z)
     distance = np.maximum(np.maximum(sheet, np.abs(y - course) - wide), np.maximum(ends, x + 12))
-    return CordBody(region, region.fine(distance.astype(np.float32)), region.fine(((z + 58) / 91).astype(np.float32)))
+    return CordBody(
+        region,
+        region.fine(distance.astype(np.float32)),
+        region.fine(((z - low) / (UPPER_END - low)).astype(np.float32)),
+    )
 
 
 def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float) -> None:

@@ -1,7 +1,7 @@
 """The individual shape of a knee: what differs from one person to the next.
 
 Joint frame of a right knee, mm: x lateral, y anterior, z superior; the origin lies between the plateaus. Bodies are
-described for the standard knee, 81 mm wide across the condyles; an individual is that knee scaled and smoothly bent.
+described for the standard knee, 78 mm wide across the condyles; an individual is that knee scaled and smoothly bent.
 Ranges are those of adults (women at the low, men at the high end): bicondylar width 70 to 95 mm, plateau 65 to 90 mm,
 cartilage of femur 1.5 to 2.8, tibia 1.5 to 3.5 and patella 2.5 to 4.5 mm, meniscus body 8 to 12 mm wide and 4 to 7 mm
 high, notch 18 to 24 mm, plateau slope 4 to 12 degrees, sulcus angle 125 to 145 degrees.
@@ -22,7 +22,8 @@ class KneeShape:
     """Sizes in mm of this knee, angles in degrees.
 
     Attributes:
-        scale: of the whole joint; 1 is 81 mm across the condyles.
+        female: whether it is a woman's knee; women's are smaller, with more fat and less muscle.
+        scale: of the whole joint; 1 is 78 mm across the condyles.
         bend_seed: of the smooth bending that makes no two knees alike.
         flexion: of the femur over the tibia.
         rotation: of the femur over the tibia about the long axis, lateral positive.
@@ -47,6 +48,7 @@ class KneeShape:
         fluid: depth of the physiological film of fluid in the suprapatellar recess.
     """
 
+    female: bool
     scale: float
     bend_seed: int
     flexion: float
@@ -83,10 +85,13 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
     def between(low: float, high: float) -> float:
         return float(generator.uniform(low, high))
 
-    large = float(np.clip(generator.normal(), -2.2, 2.2))
+    female = bool(generator.random() < 0.5)
+    large = float(np.clip(generator.normal(), -1.9, 1.9))
     worn = between(0.2, 1.0) if generator.random() < 0.25 else 0.0
     return KneeShape(
-        scale=1.0 + 0.065 * large,
+        female=female,
+        # Condyles and plateau 70 to 80 mm wide in women, 79 to 89 in men.
+        scale=(0.965 if female else 1.075) + 0.035 * large,
         bend_seed=int(generator.integers(2**31)),
         flexion=between(0, 30),
         rotation=between(-5, 5),
@@ -106,7 +111,7 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
         patella_tilt=between(-2, 9),
         groove_depth=between(5.0, 8.0),
         notch_width=between(18, 23),
-        fat=between(2.5, 16),
-        muscle=between(0.9, 1.3),
+        fat=between(4, 18) if female else between(2.5, 13),
+        muscle=between(0.9, 1.35) if female else between(1.0, 1.55),
         fluid=between(0.8, 3.0),
     )

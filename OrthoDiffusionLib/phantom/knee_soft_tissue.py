@@ -18,6 +18,9 @@ from OrthoDiffusionLib.phantom.tissues import Tissue
 
 SKIN = 1.6
 
+HANGING = 30.0
+"""mm over which the fascia leaves the kneecap for the leg: with 8 mm the kneecap stood out of it like a stalk."""
+
 # The leg within its fascia; z, centre x, centre y, half width, half depth.
 FASCIA = (
     (-110, 2, -16, 48, 49),
@@ -31,7 +34,9 @@ FASCIA = (
 
 # Muscles by name, each with its sections; where two meet, the nearer one has the point and a septum parts them.
 MUSCLES = {
-    "vastus medialis": ((26, -39, 12, 5, 9), (45, -37, 14, 12, 20), (70, -32, 16, 21, 29), (110, -28, 18, 27, 34)),
+    "vastus medialis": (
+        (10, -37, 18, 3, 6), (26, -38, 15, 8, 14), (45, -37, 14, 13, 21), (70, -32, 16, 21, 29), (110, -28, 18, 27, 34),
+    ),
     "vastus lateralis": ((38, 37, 18, 5, 12), (60, 36, 16, 14, 25), (85, 34, 16, 20, 31), (110, 32, 16, 25, 35)),
     "vastus intermedius": ((62, 2, 27, 12, 3), (85, 2, 30, 20, 7), (110, 2, 32, 24, 11)),
     "semimembranosus": ((-6, -29, -31, 5, 5), (15, -28, -36, 10, 9), (45, -23, -37, 18, 14), (110, -18, -38, 24, 20)),
@@ -39,13 +44,16 @@ MUSCLES = {
         (-30, -38, -22, 3, 6), (0, -42, -26, 5, 9), (40, -42, -24, 7, 11), (110, -42, -18, 9, 14),
     ),
     "biceps femoris": ((-16, 41, -22, 4, 5), (10, 39, -26, 7, 11), (45, 33, -33, 14, 16), (110, 28, -36, 22, 20)),
+    # Muscle lies on the shaft's back too: where fat alone lay there, networks took a real knee's for bone.
+    "biceps femoris, short head": ((44, 22, -20, 4, 4), (70, 19, -18, 12, 10), (110, 16, -16, 17, 13)),
+    "adductor magnus": ((58, -20, -14, 3, 4), (80, -17, -14, 9, 9), (110, -14, -17, 15, 12)),
     "gastrocnemius, medial head": (
-        (-110, -20, -46, 26, 20), (-50, -20, -44, 23, 17), (-15, -19, -41, 20, 14), (15, -18, -39, 16, 11),
-        (38, -18, -36, 7, 6),
+        (-110, -20, -46, 26, 20), (-50, -20, -44, 23, 18), (-15, -19, -41, 21, 16), (15, -18, -38, 18, 14),
+        (38, -18, -35, 9, 9),
     ),
     "gastrocnemius, lateral head": (
-        (-110, 22, -46, 24, 18), (-50, 22, -44, 21, 16), (-15, 21, -41, 18, 13), (15, 21, -39, 14, 10),
-        (38, 21, -36, 6, 6),
+        (-110, 22, -46, 24, 18), (-50, 22, -44, 22, 17), (-15, 21, -41, 20, 15), (15, 21, -38, 17, 13),
+        (38, 21, -35, 8, 8),
     ),
     "soleus": ((-110, 6, -32, 34, 13), (-60, 12, -31, 24, 8), (-35, 22, -31, 10, 5), (-28, 24, -30, 3, 2)),
     "popliteus": (
@@ -64,8 +72,8 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, gen
         -((region.points[0] / 27) ** 2) - ((region.points[2] - shape.patella_height / shape.scale) / 32) ** 2
     )
     fascia -= np.where(region.points[1] > 0, front, 0) * canvas.scale
-    # The fascia covers every bone, wherever a dislocated kneecap lies.
-    fascia = union(fascia, (bones - 2.5) * canvas.scale, 8)
+    # The fascia covers every bone, wherever a dislocated kneecap lies, and hangs from the kneecap to all sides.
+    fascia = union(fascia, (bones - 2.5) * canvas.scale, HANGING)
     # The fat is thicker at the medial side and thin over kneecap and shin.
     uneven = 1 + 0.25 * smooth_field(fascia.shape, (4, 4, 4), generator) - 0.012 * region.points[0]
     uneven *= 1 - 0.55 * np.clip((region.points[1] - 12) / 24, 0, 1)
@@ -101,11 +109,11 @@ def _paint_small_vessels(
 ) -> None:
     """A few veins and septa in the fat under the skin."""
     layer = region.below(outer, -0.8) & ~region.below(fascia, 0.8)
-    veins = draw_smooth_field(canvas.tissue.shape, (14, 14, 7), generator)
-    across = draw_smooth_field(canvas.tissue.shape, (9, 9, 9), generator)
-    canvas.paint(region, layer & veins.between(-0.03, 0.03, region.slices), Tissue.SEPTUM)
+    veins = draw_smooth_field(canvas.tissue.shape, (26, 26, 14), generator)
+    across = draw_smooth_field(canvas.tissue.shape, (20, 20, 18), generator)
+    canvas.paint(region, layer & veins.between(-0.025, 0.025, region.slices), Tissue.SEPTUM)
     deep = layer & region.below(outer, -1.5)
-    canvas.paint(region, deep & across.between(-0.03, 0.03, region.slices), Tissue.SEPTUM)
+    canvas.paint(region, deep & across.between(-0.025, 0.025, region.slices), Tissue.SEPTUM)
     for centre in ((-46.0, -14.0), (-30.0, 40.0), (44.0, -30.0)):
         wander = generator.uniform(-5, 5, size=2)
         low = (centre[0] + wander[0], centre[1], -130.0)

@@ -6,14 +6,22 @@ import numpy as np
 import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.phantom.artefacts import filtered, folded, noisy, shaded, shifted_fat, with_ghosts
+from OrthoDiffusionLib.phantom.artefacts import (
+    filtered,
+    folded,
+    noisy,
+    shaded,
+    shifted_fat,
+    unevenly_suppressed,
+    with_ghosts,
+)
 from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.contrast import Signals
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.protocol import SeriesProtocol
 from OrthoDiffusionLib.phantom.sampling import Body
 
-SAMPLE_DISTANCE = 0.9
+SAMPLE_DISTANCE = 0.6
 """mm, at most, between the points through a slice's thickness whose signals are averaged: partial volume."""
 
 TILT = 8.0
@@ -71,8 +79,10 @@ def scan(
     index_to_joint = to_joint @ affine
     margin = round(protocol.fold * shape[0])
     water, fat = _signal(canvas, signals, index_to_joint, margin, protocol)
+    fat = unevenly_suppressed(fat, protocol.sequence.fat_left, generator)
     image = folded(water + shifted_fat(fat, protocol), margin)
-    image = with_ghosts(filtered(shaded(image, protocol.shading, generator), protocol.sharpening), protocol, generator)
+    image = shaded(image, index_to_joint, protocol.shading, generator)
+    image = with_ghosts(filtered(image, protocol.sharpening), protocol, generator)
     magnitude = noisy(image, protocol.signal_to_noise, generator)
     grey = np.rint(protocol.maximum / np.percentile(magnitude[::2, ::2], 99) * magnitude)
     return np.minimum(grey, np.iinfo(np.int16).max).astype(np.int16), _labels(canvas, index_to_joint, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,9 +11,6 @@ import numpy as np
 from OrthoDiffusionLib.phantom.tissues import Relaxation
 
 Family = Literal["spin echo", "DESS", "steady state", "spoiled gradient echo"]
-
-REVERSIBLE = 9.0
-"""ms, T2' of trabecular bone: gradient echoes lose its signal with exp(-TE / T2'), spin echoes do not."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,16 @@ class Sequence:
     flip: float = 90.0
     fat_left: float = 1.0
 
-    def signal(self, tissue: Relaxation, *, porous: bool = False) -> tuple[float, float]:
+    def signal(self, tissue: Relaxation, reversible: float = math.inf) -> tuple[float, float]:
         """Signal of a tissue's water and of its fat, relative to full magnetisation.
 
         Args:
             tissue: its relaxation at the field of the scanner.
-            porous: whether it lies between trabeculae.
+            reversible: its T2' in ms, by which gradient echoes decay further.
         """
         magnetisation = tissue.density * self._weight(tissue)
-        if porous and self.family != "spin echo":
-            magnetisation *= float(np.exp(-self.echo / REVERSIBLE))
+        if self.family != "spin echo":
+            magnetisation *= math.exp(-self.echo / reversible)
         return magnetisation * (1 - tissue.fat), magnetisation * tissue.fat * self.fat_left
 
     def _weight(self, tissue: Relaxation) -> float:

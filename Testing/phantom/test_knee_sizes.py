@@ -1,0 +1,65 @@
+"""Painted knees have the sizes of adults, measured on their labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from OrthoDiffusionLib.anatomy import load_joint
+from OrthoDiffusionLib.phantom import make_anatomy
+from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
+from OrthoDiffusionLib.phantom.knee_shape import draw_shape
+
+LABEL = {structure.key: structure.label for structure in load_joint("knee").structures}
+BEND = 3.0
+"""mm by which the smooth bending may change a size: twice its standard deviation."""
+
+
+def span(mask: npt.NDArray[np.bool_], axis: int) -> float:
+    """mm from the first to the last voxel along an axis."""
+    (hit,) = np.nonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+    return float((hit[-1] - hit[0] + 1) * SPACING)
+
+
+def slab(canvas: AnatomyCanvas, low: float, high: float) -> slice:
+    return slice(*(round((height - float(canvas.low[2])) / SPACING) for height in (low, high)))
+
+
+def cord_length(mask: npt.NDArray[np.bool_]) -> float:
+    """mm along a cord's axis: its longest extent, less what its thickness adds to that."""
+    points = np.argwhere(mask) * SPACING
+    centred = points - points.mean(axis=0)
+    _, values, axes = np.linalg.svd(centred[:: max(1, len(centred) // 5000)], full_matrices=False)
+    along = centred @ axes[0]
+    # The ends are oblique cuts: half a thickness at each belongs to the cord's side.
+    thickness = 4 * values[1] / np.sqrt(len(centred[:: max(1, len(centred) // 5000)]))
+    return float(np.ptp(along) - thickness)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 7])
+def test_sizes_are_those_of_adults(seed: int) -> None:
+    canvas = make_anatomy(seed, findings={}).canvas
+    labels = canvas.labels
+    femur, tibia = labels == LABEL["femur"], labels == LABEL["tibia"]
+    sizes = {
+        "bicondylar width": (span(femur[:, :, slab(canvas, 8, 36)], 0), 70, 95),
+        "plateau's width": (span(tibia[:, :, slab(canvas, -14, 0)], 0), 65, 90),
+        "patella's width": (span(labels == LABEL["patella"], 0), 38, 50),
+        "ACL": (cord_length(labels == LABEL["acl"]), 28, 40),
+        "PCL": (cord_length(labels == LABEL["pcl"]), 32, 40),
+        "MCL": (span(labels == LABEL["mcl"], 2), 90, 110),
+        "LCL": (cord_length(labels == LABEL["lcl"]), 50, 70),
+    }
+    wrong = {name: round(size, 1) for name, (size, low, high) in sizes.items() if not low - BEND < size < high + BEND}
+    assert not wrong
+
+
+def test_women_and_men_differ_and_overlap() -> None:
+    shapes = [draw_shape(np.random.default_rng(seed)) for seed in range(300)]
+    women, men = ([shape for shape in shapes if shape.female is female] for female in (True, False))
+    assert 120 < len(women) < 180
+    assert max(shape.scale for shape in women) > min(shape.scale for shape in men)
+    for key, sign in (("scale", 1), ("muscle", 1), ("fat", -1)):
+        means = [np.mean([getattr(shape, key) for shape in group]) for group in (women, men)]
+        assert sign * (means[1] - means[0]) > 0, key
