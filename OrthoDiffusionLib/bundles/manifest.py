@@ -170,6 +170,18 @@ class Fusion(_Part):
         return self
 
 
+class Refinement(_Part):
+    """How the label maps get outlines finer than the networks' grid.
+
+    Attributes:
+        weights: weights file of `networks.refinement`, one network for all planes.
+        training: how it came to be, one sentence.
+    """
+
+    weights: str
+    training: str
+
+
 class TrainingData(_Part):
     """The data card: what the weights have seen."""
 
@@ -218,6 +230,7 @@ class BundleManifest(_Part):
     network: NetworkSize
     planes: dict[Plane, PlaneRecipe] = Field(min_length=1)
     fusion: Fusion = Fusion(kind="mean")
+    refinement: Refinement | None = None
     calibration: dict[str, FindingCalibration] = {}
     training_data: TrainingData
     lineage: Lineage
@@ -258,6 +271,8 @@ class BundleManifest(_Part):
         clinical = self.fusion.clinical
         if (self.calibration and set(self.calibration) != keys) or (clinical and set(clinical.calibration) != keys):
             raise ValueError("calibration must name each finding once")
+        if self.refinement is not None and not any(self.segments(plane) for plane in self.planes):
+            raise ValueError("a refinement needs planes that segment")
         if self.fusion.head is not None and not any(self.diagnoses(plane) for plane in self.planes):
             raise ValueError("a fusion needs planes that diagnose")
         return self
@@ -278,6 +293,8 @@ class BundleManifest(_Part):
                 del recipe["pooling"]
             if not recipe["reads_structures"]:
                 del recipe["reads_structures"]
+        if not content["refinement"]:
+            del content["refinement"]
         fusion = content["fusion"]
         if self.fusion.kind in ("mean", "gate"):
             # The gate's file, or that there is none, says it.
@@ -301,6 +318,7 @@ class BundleManifest(_Part):
         """Every weights file that the manifest refers to, once each, in a fixed order."""
         clinical = self.fusion.clinical
         names: list[str | None] = [self.fusion.gate, self.fusion.head, clinical.head if clinical else None]
+        names.append(self.refinement.weights if self.refinement else None)
         for plane in Plane:
             recipe = self.planes.get(plane)
             if recipe is not None:

@@ -19,6 +19,7 @@ from OrthoDiffusionLib.cli import (
     sample,
     train,
     train_fusion,
+    train_refinement,
     worker,
 )
 from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
@@ -40,6 +41,7 @@ app.command("probe")(probe.probe)
 app.command("train-segmentation")(train.train_segmentation)
 app.command("train-diagnosis")(train.train_diagnosis)
 app.command("train-fusion")(train_fusion.train_fusion)
+app.command("train-refinement")(train_refinement.train_refinement)
 app.command("evaluate")(evaluate.evaluate)
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)

@@ -58,6 +58,8 @@ def show(
                 f"{plane.value}: {recipe.block} at timestep {recipe.timestep}; {', '.join(does) or 'features only'}"
             )
         out.print(f"Planes fused by: {manifest.fusion.kind}. {manifest.fusion.training}".rstrip(), soft_wrap=True)
+        if manifest.refinement is not None:
+            out.print(manifest.refinement.training, soft_wrap=True, markup=False)
         if manifest.fusion.clinical is not None:
             out.print(f"Reads clinical data: {manifest.fusion.clinical.codes}", soft_wrap=True, markup=False)
         out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True, markup=False)
@@ -98,6 +100,10 @@ def export_command(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Output folder of train-fusion; without it the planes are averaged, or weighed by a gate."),
     ] = None,
+    refinement: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Output folder of train-refinement; without it masks have the networks' resolution."),
+    ] = None,
     half_precision: Annotated[
         bool, typer.Option("--half-precision", help="Round the planes' weights to 16 bits: half the size.")
     ] = False,
@@ -114,7 +120,7 @@ def export_command(
                 ErrorKind.USAGE, "A bundle needs a plane.", "Give --sagittal, --coronal or --axial."
             )
         about = load_settings(BundleCard, str(card))
-        made = export_bundle(output, planes, about, fusion, half_precision=half_precision)
+        made = export_bundle(output, planes, about, fusion, refinement=refinement, half_precision=half_precision)
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
 

@@ -93,22 +93,38 @@ def prepared_studies(
     from OrthoDiffusionLib.datasets.cache import prepare_manifest, prepare_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
 
+    seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
+    joint = joint_of(dataset, joint)
+    if dataset is not None:
+        return prepare_manifest(read_manifest(dataset), cache, size, processes)
+    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)
+
+
+def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_contrast: bool) -> range:
+    """The seeds that `phantoms` names; none where a dataset is given in its place.
+
+    Args:
+        dataset: manifest; or
+        phantoms: FIRST:LAST.
+        random_contrast: whether phantoms are also scanned in a contrast of chance.
+
+    Raises:
+        OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
+            contrast of chance of what is no phantom.
+    """
     if (dataset is None) == (phantoms is None):
         raise OrthoDiffusionError(
             ErrorKind.USAGE, "Training needs one dataset.", "Give either --dataset or --phantoms."
         )
-    joint = joint_of(dataset, joint)
-    if dataset is not None:
+    if phantoms is None:
         if random_contrast:
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "Only phantoms can be scanned once more.", "Leave out --random-contrast."
             )
-        return prepare_manifest(read_manifest(dataset), cache, size, processes)
-    assert phantoms is not None
+        return range(0)
     first, separator, last = phantoms.partition(":")
     if not (separator and first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise OrthoDiffusionError(
             ErrorKind.USAGE, f"{phantoms} is no range of seeds.", "Write it as FIRST:LAST, such as 0:200."
         )
-    seeds = range(int(first), int(last))
-    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)
+    return range(int(first), int(last))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 Combine = Annotated[
     bool,
@@ -12,3 +17,22 @@ Combine = Annotated[
         "--combine/--each-plane-alone", help="Make each plane's label map of all planes that fit, or of itself alone."
     ),
 ]
+
+
+def plane_folders(named: Sequence[str]) -> dict[Plane, Path]:
+    """Folders of planes written as PLANE=DIR.
+
+    Raises:
+        OrthoDiffusionError: USAGE for what is not written so, and for a plane that is named twice.
+    """
+    folders: dict[Plane, Path] = {}
+    for one in named:
+        name, separator, folder = one.partition("=")
+        if not (separator and folder and name in list(Plane)) or Plane(name) in folders:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                f"{one} names no folder of a plane, or one of a plane that has one.",
+                "Write --plane axial=DIR, once for each of axial, sagittal and coronal.",
+            )
+        folders[Plane(name)] = Path(folder)
+    return folders

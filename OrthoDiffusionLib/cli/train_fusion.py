@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional, get_args
 
 import typer
 from rich.progress import Progress
 
-from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind
 from OrthoDiffusionLib.cli.datasets import Phantoms, prepared_studies, training_device
+from OrthoDiffusionLib.cli.plane_options import plane_folders
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -68,7 +68,11 @@ def train_fusion(
                 "Clinical data need a fusion of features.",
                 f"Choose {', '.join(other for other in KINDS if other not in OF_LOGITS)}.",
             )
-        folders = _folders(plane)
+        folders = plane_folders(plane)
+        if len(folders) < 2:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "A fusion needs two planes.", "Give --plane twice or three times."
+            )
         settings = load_settings(FusionSettings, config, change or ())
         planes = {named: load_plane(folder) for named, folder in folders.items()}
         studies = _studies(data, phantoms, cache or output / "cache", common_description(planes))
@@ -107,19 +111,3 @@ def _studies(data: Path | None, phantoms: str | None, cache: Path, described: Pl
         )
     findings = [finding.key for finding in load_joint(manifest.joint).findings]
     return [FusionStudy.of_entry(entry, findings) for entry in manifest.studies]
-
-
-def _folders(named: Sequence[str]) -> dict[Plane, Path]:
-    folders: dict[Plane, Path] = {}
-    for one in named:
-        name, separator, folder = one.partition("=")
-        if not (separator and folder and name in list(Plane)) or Plane(name) in folders:
-            raise OrthoDiffusionError(
-                ErrorKind.USAGE,
-                f"{one} names no folder of a plane, or one of a plane that has one.",
-                "Write --plane axial=DIR, once for each of axial, sagittal and coronal.",
-            )
-        folders[Plane(name)] = Path(folder)
-    if len(folders) < 2:
-        raise OrthoDiffusionError(ErrorKind.USAGE, "A fusion needs two planes.", "Give --plane twice or three times.")
-    return folders

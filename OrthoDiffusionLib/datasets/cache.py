@@ -105,7 +105,7 @@ def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, process
             be read again; OUT_OF_MEMORY, when the system ends a process.
     """
     joint = manifest.joint
-    jobs = [(_entry_key(entry, joint, size), partial(_entry, entry, joint, size)) for entry in manifest.studies]
+    jobs = [(entry_key(entry, joint, size), partial(_entry, entry, joint, size)) for entry in manifest.studies]
     return _prepare(jobs, folder, processes)
 
 
@@ -134,11 +134,7 @@ def prepare_phantoms(
             process.
     """
     kind = joint + ("-random" if random_contrast else "")
-    code = _code_hash(PHANTOM_CODE)[:12]
-    jobs = [
-        (f"phantom-{kind}-{seed}-{size}-{FORMAT}-{code}", partial(_phantom, seed, size, joint, random_contrast))
-        for seed in seeds
-    ]
+    jobs = [(phantom_key(kind, seed, size), partial(_phantom, seed, size, joint, random_contrast)) for seed in seeds]
     return _prepare(jobs, folder, processes)
 
 
@@ -164,7 +160,12 @@ def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudySt
     return stacks_of_phantom(scans, size)
 
 
-def _entry_key(entry: StudyEntry, joint: str, size: int) -> str:
+def phantom_key(kind: str, seed: int, size: int) -> str:
+    """Changes with the phantom and with the code that makes it."""
+    return f"phantom-{kind}-{seed}-{size}-{FORMAT}-{_code_hash(PHANTOM_CODE)[:12]}"
+
+
+def entry_key(entry: StudyEntry, joint: str, size: int) -> str:
     """Changes with the entry and with the files that it names: their sizes and times, for hashing terabytes would
     take as long as the training."""
     files = [path for series in entry.series for path in (series.image, series.labels) if path is not None]

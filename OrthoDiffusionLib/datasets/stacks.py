@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,15 +59,43 @@ class StudyStacks:
     joint: str = "knee"
 
 
+class LabelledSeries(NamedTuple):
+    """A series of a study on its own grid, and its label map on the same one; None without a mask."""
+
+    plane: Plane
+    image: Volume
+    labels: Volume | None
+
+
 def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
-    """Read the series of a manifest's study and bring them to size x size pixels.
+    """The series of a manifest's study at size x size pixels.
+
+    Raises:
+        OrthoDiffusionError: what `series_of_entry` raises.
+    """
+    planes: dict[Plane, list[Stack]] = {}
+    for series in series_of_entry(entry, joint):
+        planes.setdefault(series.plane, []).append(_stack(series.image, series.labels, series.plane, size))
+    keys = [finding.key for finding in load_joint(joint).findings]
+    present = [entry.findings.get(key) for key in keys]
+    return StudyStacks(
+        entry.id,
+        entry.patient,
+        {plane: tuple(stacks) for plane, stacks in planes.items()},
+        np.array([np.nan if value is None else value for value in present], np.float32),
+        entry.clinical,
+        joint,
+    )
+
+
+def series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:
+    """Read the series of a manifest's study, one after the other.
 
     Raises:
         OrthoDiffusionError: what reading and checking a series raises; BAD_LABEL_MAP for a label map on another grid
             than its image, with other values than -1, 0 and the joint's labels, or, from Slicer, with segments that are
             no structures of the joint.
     """
-    planes: dict[Plane, list[Stack]] = {}
     for series in entry.series:
         try:
             image = _single(Path(series.image))
@@ -96,30 +125,23 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
                     detail=series.labels,
                 )
             _check_labels(labels, entry.id, joint)
-        planes.setdefault(series.plane, []).append(_stack(image, labels, series.plane, size))
-    keys = [finding.key for finding in load_joint(joint).findings]
-    present = [entry.findings.get(key) for key in keys]
-    return StudyStacks(
-        entry.id,
-        entry.patient,
-        {plane: tuple(stacks) for plane, stacks in planes.items()},
-        np.array([np.nan if value is None else value for value in present], np.float32),
-        entry.clinical,
-        joint,
-    )
+        yield LabelledSeries(series.plane, image, labels)
+
+
+def series_of_phantom(scan: PhantomStudy) -> Iterator[LabelledSeries]:
+    """The series of a phantom."""
+    for plane, series in scan.planes.items():
+        yield LabelledSeries(plane, series.volume, Volume(series.labels, series.volume.affine))
 
 
 def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
     """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it."""
     planes = {
         plane: tuple(
-            _stack(
-                scan.planes[plane].volume,
-                Volume(scan.planes[plane].labels, scan.planes[plane].volume.affine),
-                plane,
-                size,
-            )
+            _stack(series.image, series.labels, plane, size)
             for scan in scans
+            for series in series_of_phantom(scan)
+            if series.plane is plane
         )
         for plane in scans[0].planes
     }

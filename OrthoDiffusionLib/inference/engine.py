@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,11 +21,12 @@ from OrthoDiffusionLib.inference.device_failures import device_failures
 from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.fused_labels import fused_labels
-from OrthoDiffusionLib.inference.grids import ScoreVolume, averaged, label_grid
+from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
-from OrthoDiffusionLib.inference.plane_pass import plane_answer, plane_scores
+from OrthoDiffusionLib.inference.plane_pass import plane_answer
 from OrthoDiffusionLib.inference.provenance import provenance
+from OrthoDiffusionLib.inference.refining import refined
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
 from OrthoDiffusionLib.inference.result_folder import (
@@ -40,6 +41,7 @@ from OrthoDiffusionLib.inference.result_folder import (
     write_result,
 )
 from OrthoDiffusionLib.inference.scope import Scope, scope_of
+from OrthoDiffusionLib.inference.structure_scores import own_scores, scores_of_views
 from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
 from OrthoDiffusionLib.inference.views import Views, each_alone, views_of_planes
 from OrthoDiffusionLib.inference.watch import Watch
@@ -58,7 +60,7 @@ class PlaneLabels:
 
 @dataclass
 class _Masks:
-    """Which planes belong together, and the mean of their class probabilities on each plane's grid."""
+    """Which planes belong together, and their answer on each plane's grid."""
 
     views: Views
     combined: Mapping[Plane, ScoreVolume]
@@ -259,17 +261,9 @@ def _segment(
         def tell(fraction: float, plane: Plane = plane, base: float = base, share: float = share) -> None:
             watch.progress("segment", base + share * fraction, f"Segmenting the {plane.value} plane")
 
-        scores[plane] = _own_scores(model, plane, study, request.seed, tell)
+        stack = study.series[plane].stack
+        scores[plane] = own_scores(model.planes[plane], stack, request.seed, _in_one_piece(model), tell)
     return scores
-
-
-def _own_scores(
-    model: LoadedModel, plane: Plane, study: Study, seed: int, tell: Callable[[float], None]
-) -> ScoreVolume:
-    """Class probabilities by the plane's own networks, bones in one piece."""
-    found = plane_scores(model.planes[plane], study.series[plane].stack, seed, tell)
-    keep_one_piece(found.scores, _in_one_piece(model))
-    return found
 
 
 def _together(
@@ -280,7 +274,7 @@ def _together(
     request: StudyRequest,
     watch: Watch,
 ) -> _Masks:
-    """The planes' answers averaged where they show the joint in the same place, bones in one piece."""
+    """The planes' answers averaged where they show the joint in the same place and refined, bones in one piece."""
     watch.progress("compare", 0.6, "Comparing the planes")
     views = views_of_planes(scores, study, watch.check) if request.combine else each_alone(scores, study)
     if views.apart and len(scope.diagnosed) > 1:
@@ -288,8 +282,12 @@ def _together(
         views = views._replace(warnings=(*views.warnings, f"The findings still come from all planes: {named}."))
     combined = {}
     for plane, seen in views.of.items():
-        combined[plane] = averaged([scores[view] for view in seen], scores[plane], watch.check)
-        keep_one_piece(combined[plane].scores, _in_one_piece(model))
+        combined[plane] = scores_of_views(scores, plane, seen, _in_one_piece(model), watch.check)
+        if model.refinement is not None:
+            watch.progress("compare", 0.6, f"Refining the outlines of the {plane.value} plane")
+            stack = study.series[plane].stack
+            combined[plane] = refined(model.refinement, stack, plane, scores[plane], combined[plane], watch.check)
+            keep_one_piece(combined[plane].scores, _in_one_piece(model))
     return _Masks(views, combined)
 
 
@@ -334,7 +332,7 @@ def _diagnose(
         tell(0.0)
         head, own = model.planes[plane].networks.diagnosis, scores.get(plane)
         if own is None and head is not None and head.reading is not None:
-            own = _own_scores(model, plane, study, request.seed, tell)
+            own = own_scores(model.planes[plane], study.series[plane].stack, request.seed, _in_one_piece(model), tell)
         answers[plane] = plane_answer(model.planes[plane], study.series[plane].stack, request.seed, own)
     manifest = model.bundle.manifest
     part = manifest.fusion.clinical

@@ -21,6 +21,7 @@ from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedPlanes, make_fusion
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
+from OrthoDiffusionLib.networks.refinement import RefinementNetwork, fastest_layout
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ class PlaneModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A bundle, and its networks: those of the planes on a device, the fusion on the CPU."""
+    """A bundle, and its networks: those of planes and refinement, if any, on a device, the fusion on the CPU."""
 
     bundle: Bundle
     device: torch.device
     planes: Mapping[Plane, PlaneModel]
     fusion: PlaneFusion
+    refinement: RefinementNetwork | None = None
 
     @contextmanager
     def watched(self, check: Callable[[], None]) -> Iterator[None]:
@@ -60,12 +62,9 @@ class LoadedModel:
         def before(_module: nn.Module, _inputs: object) -> None:
             check()
 
-        layers = [
-            layer
-            for plane in self.planes.values()
-            for layer in plane.networks.modules()
-            if next(layer.children(), None) is None
-        ]
+        networks: list[nn.Module] = [plane.networks for plane in self.planes.values()]
+        networks += [] if self.refinement is None else [self.refinement]
+        layers = [layer for network in networks for layer in network.modules() if next(layer.children(), None) is None]
         handles = [layer.register_forward_pre_hook(before) for layer in layers]
         try:
             yield
@@ -108,7 +107,8 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
             plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
         )
     network = _fusion_network(bundle, config)
-    return LoadedModel(bundle, device, planes, PlaneFusion(network, _clinical_fusion(bundle, network)))
+    fusion = PlaneFusion(network, _clinical_fusion(bundle, network))
+    return LoadedModel(bundle, device, planes, fusion, _refinement(bundle, device))
 
 
 def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
@@ -122,6 +122,15 @@ def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
     part = network.gate if isinstance(network, GatedPlanes) else network
     _fill(part, read_weights(bundle, name), name)
     return network.eval().requires_grad_(False)
+
+
+def _refinement(bundle: Bundle, device: torch.device) -> RefinementNetwork | None:
+    part = bundle.manifest.refinement
+    if part is None:
+        return None
+    network = RefinementNetwork(len(bundle.manifest.structures) + 1)
+    _fill(network, read_weights(bundle, part.weights), part.weights)
+    return fastest_layout(network.to(device)).eval().requires_grad_(False)
 
 
 def _clinical_fusion(bundle: Bundle, network: FusionNetwork | None) -> ClinicalFusion | None:

@@ -19,6 +19,9 @@ from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fus
 from OrthoDiffusionLib.training.settings import FineTuneSettings
 from OrthoDiffusionLib.training.starting_points import is_pretraining, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
+from OrthoDiffusionLib.training.trained_refinement import load_refinement
+
+REFINEMENT_FILE = "models/refinement.safetensors"
 
 
 class BundleCard(BaseModel):
@@ -71,6 +74,7 @@ def export_bundle(
     card: BundleCard,
     fusion: Path | None = None,
     *,
+    refinement: Path | None = None,
     half_precision: bool = False,
 ) -> Bundle:
     """Write a bundle of one to three planes' trained networks.
@@ -82,12 +86,13 @@ def export_bundle(
         card: what people know about the model.
         fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
             enough held-out studies for one.
+        refinement: folder of a refinement that was trained on these planes' masks; None for none.
         half_precision: round the planes' weights to 16 bits, which halves the bundle; a reading of structures is
             small, and its centres and spreads are kept as they are.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks or the fusion do not belong
-            together; what writing a bundle raises.
+        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the planes' networks, the fusion or the refinement
+            do not belong together; what writing a bundle raises.
     """
     trained = {plane: _trained(path, plane, card) for plane, path in planes.items()}
     first = common_description(trained)
@@ -115,6 +120,12 @@ def export_bundle(
             joint.name, {plane: path for plane, path in planes.items() if trained[plane].networks.diagnosis}
         )
     weights |= fused.weights
+    refining = None
+    if refinement is not None:
+        refiner = load_refinement(refinement)
+        refiner.check_belongs_to(trained)
+        weights[REFINEMENT_FILE] = refiner.network.state_dict()
+        refining = {"weights": REFINEMENT_FILE, "training": refiner.description.history}
     description = {
         "name": card.name,
         "version": card.version,
@@ -137,6 +148,7 @@ def export_bundle(
         },
         "planes": recipes,
         "fusion": fused.section,
+        "refinement": refining,
         "calibration": fused.calibration,
         "training_data": {
             "description": card.data,

@@ -218,6 +218,34 @@ class FusionSettings(BaseModel):
     seed: int = Field(default=0, ge=0)
 
 
+class RefinementSettings(BaseModel):
+    """How a refinement is trained.
+
+    Attributes:
+        learning_rate: of AdamW after the first steps; falls to zero along a cosine.
+        warm_up: steps in which it rises.
+        weight_decay: of AdamW.
+        steps: of the optimiser.
+        batch: parts of slices a step.
+        crop: coarse pixels along a part's edges.
+        alone_share: share of the parts in which the plane's own networks stand for the mean of all planes.
+        validation_share: of the patients.
+        seed: of weights, parts and the split.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warm_up: int = Field(default=50, ge=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    steps: int = Field(default=1500, ge=1)
+    batch: int = Field(default=8, ge=1)
+    crop: int = Field(default=64, ge=8)
+    alone_share: float = Field(default=0.15, ge=0, le=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 

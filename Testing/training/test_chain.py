@@ -56,11 +56,17 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
         )  # fmt: skip
         folders[plane] = both
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(CARD), encoding="utf-8")
-    bundle = tmp_path / "bundle"
+    bundle, refined = tmp_path / "bundle", tmp_path / "refined"
+    told = orthodiffusion(
+        "train-refinement", *(f"--plane={plane}={tmp_path / plane}-segmenting" for plane in folders),
+        "--output", refined, "--dataset", dataset, "--cache", tmp_path / "cache", "--set=steps=20", "--set=crop=16",
+    )  # fmt: skip
+    assert "Refinement of all planes' outlines trained for 20 steps" in " ".join(told.split())
     orthodiffusion(
         "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output", bundle,
-        "--card", tmp_path / "card.yaml", "--half-precision",
+        "--card", tmp_path / "card.yaml", "--half-precision", "--refinement", refined,
     )  # fmt: skip
+    assert "Refinement of all planes' outlines" in orthodiffusion("bundle", "show", bundle)
     head = load_file(bundle / "models" / "axial_diagnosis.safetensors")
     assert {tensor.dtype for name, tensor in head.items() if name.startswith("reading.")} == {torch.float32}
     assert {tensor.dtype for name, tensor in head.items() if not name.startswith("reading.")} == {torch.float16}

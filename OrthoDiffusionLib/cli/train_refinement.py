@@ -1,0 +1,98 @@
+"""`orthodiffusion train-refinement`: outlines finer than the grid of the planes' networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from OrthoDiffusionLib.cli.datasets import (
+    Dataset,
+    Phantoms,
+    RandomContrast,
+    joint_of,
+    seeds_unless_dataset,
+    training_device,
+)
+from OrthoDiffusionLib.cli.plane_options import plane_folders
+from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.train import Cache, Changes
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
+
+
+def train_refinement(
+    plane: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PLANE=DIR", help="Output folder of train-segmentation or train-diagnosis, of each plane."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder of the trained refinement.")],
+    dataset: Dataset = None,
+    phantoms: Phantoms = None,
+    config: Annotated[str, typer.Option(help="refinement, or a YAML file.")] = "refinement",
+    change: Changes = None,
+    cache: Cache = None,
+    random_contrast: RandomContrast = False,
+) -> None:
+    """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
+
+    They stay as they are. What they find in a study is kept in the cache: a training that was killed goes on with it.
+
+    Example: orthodiffusion train-refinement --plane axial=seg/axial --plane sagittal=seg/sagittal --plane
+    coronal=seg/coronal --dataset knees.yaml --output refined
+    """
+    with reported(kept="What was prepared is kept.", when_short="Choose fewer parts a step: --set batch=4."):
+        from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
+        from OrthoDiffusionLib.training.refinement_training import train_refinement as train
+        from OrthoDiffusionLib.training.settings import RefinementSettings, load_settings
+        from OrthoDiffusionLib.training.trained_plane import common_description, load_plane
+        from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
+
+        planes = {named: load_plane(folder) for named, folder in plane_folders(plane).items()}
+        joint = common_description(planes).joint
+        if lacking := [named.value for named, trained in planes.items() if trained.networks.segmentation is None]:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                f"These planes have no segmentation decoder: {', '.join(lacking)}.",
+                "Name the output folders of `orthodiffusion train-segmentation`.",
+            )
+        settings = load_settings(RefinementSettings, config, change or ())
+        labelled = _labelled(dataset, phantoms, joint, random_contrast=random_contrast)
+        digest = networks_digest(planes)
+        with Progress(console=err, transient=True) as bar:
+            preparing = bar.add_task("Preparing studies", total=1.0)
+            studies = kept_studies(
+                labelled,
+                planes,
+                cache or output / "cache",
+                lambda share: bar.update(preparing, completed=share),
+                training_device(),
+            )
+            bar.update(preparing, completed=1.0)
+            task = bar.add_task("Training", total=settings.steps)
+
+            def report(step: int, loss: float) -> None:
+                bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}")
+
+            trained = train(studies, joint, settings, report, training_device())
+        refinement = described_refinement(trained, joint, digest, settings)
+        save_refinement(output, refinement)
+        out.print(refinement.description.history, soft_wrap=True)
+        out.print(f"Written to {output}", soft_wrap=True)
+
+
+def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_contrast: bool) -> list[LabelledStudy]:
+    from OrthoDiffusionLib.datasets.labelled_studies import labelled_entries, labelled_phantoms
+    from OrthoDiffusionLib.datasets.manifest import read_manifest
+
+    seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
+    if dataset is None:
+        return labelled_phantoms(seeds, joint, random_contrast=random_contrast)
+    joint_of(dataset, joint)
+    return labelled_entries(read_manifest(dataset))

@@ -1,0 +1,110 @@
+"""A trained refinement in a folder: what `orthodiffusion train-refinement` hands on to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.bundles.manifest import Sha256
+from OrthoDiffusionLib.bundles.weights import weights_bytes
+from OrthoDiffusionLib.datasets.whole_files import write_whole
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.refinement import RefinementNetwork
+from OrthoDiffusionLib.training.refinement_stacks import networks_digest
+from OrthoDiffusionLib.training.refinement_training import TrainedNetwork
+from OrthoDiffusionLib.training.settings import RefinementSettings
+from OrthoDiffusionLib.training.trained_plane import TrainedPlane
+
+DESCRIPTION = "refinement.json"
+WEIGHTS = "refinement.safetensors"
+
+
+class RefinementDescription(BaseModel):
+    """What a refinement is, and how it came to be.
+
+    Attributes:
+        joint: whose structures it refines.
+        networks: `networks_digest` of those whose masks it learnt from.
+        history: one sentence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    joint: str
+    networks: Sha256
+    history: str
+
+
+@dataclass(frozen=True)
+class TrainedRefinement:
+    """A refinement in evaluation mode, on the CPU, and what is told about it."""
+
+    description: RefinementDescription
+    network: RefinementNetwork
+
+    def check_belongs_to(self, planes: Mapping[Plane, TrainedPlane]) -> None:
+        """Refuse networks other than those whose masks it learnt from.
+
+        Raises:
+            OrthoDiffusionError: BAD_SETTINGS.
+        """
+        segmenting = {plane: trained for plane, trained in planes.items() if trained.networks.segmentation is not None}
+        if networks_digest(segmenting) != self.description.networks:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                "The refinement was trained on masks of other networks than those of the planes given.",
+                "Name the planes' folders that it was trained on, all of them, or train it again.",
+            )
+
+
+def described_refinement(
+    trained: TrainedNetwork, joint: str, networks: str, settings: RefinementSettings
+) -> TrainedRefinement:
+    """A training's refinement with what is told about it.
+
+    Args:
+        trained: the network, and how it did.
+        joint: whose structures it refines.
+        networks: `networks_digest` of those whose masks it learnt from.
+        settings: of the training.
+    """
+    history = (
+        f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"
+        f" {trained.studies} studies; mean Dice on the refined grid {trained.after:.3f}, without it"
+        f" {trained.before:.3f}, over all slices of {trained.held_out} studies of other patients."
+    )
+    return TrainedRefinement(RefinementDescription(joint=joint, networks=networks, history=history), trained.network)
+
+
+def save_refinement(folder: Path, trained: TrainedRefinement) -> None:
+    """Write a refinement; the description comes last, so that a folder with one is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    write_whole(folder / WEIGHTS, weights_bytes(trained.network.state_dict()))
+    (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_refinement(folder: Path) -> TrainedRefinement:
+    """Read what `save_refinement` wrote.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no refinement, or not all of it.
+    """
+    try:
+        description = RefinementDescription.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        network = RefinementNetwork(len(load_joint(description.joint).structures) + 1)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValidationError, SafetensorError, RuntimeError, ValueError) as error:
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            "The folder holds no refinement, or not all of it.",
+            "Name the output folder of `orthodiffusion train-refinement`.",
+            detail=str(error),
+        ) from error
+    return TrainedRefinement(description, network.eval().requires_grad_(False))
