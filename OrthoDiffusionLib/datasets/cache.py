@@ -25,6 +25,7 @@ from OrthoDiffusionLib.datasets.manifest import DatasetManifest, StudyEntry
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -78,7 +79,7 @@ class CachedStudy:
     joint: str = "knee"
 
     def window(
-        self, plane: Plane, series: int, start: int, slices: int = 16
+        self, plane: Plane, series: int, start: int, slices: int = WINDOW_SLICES
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8] | None]:
         """Intensities and labels of a window, (slices, size, size); a stack that is shorter repeats its last slice."""
         stop = min(start + slices, self.depths[plane][series])

@@ -1,4 +1,4 @@
-"""The recipe of the demonstration model: `train-segmentation`, `train-diagnosis` and `bundle export`, in this order.
+"""The recipe of the demonstration model: `train-segmentation`, `train-diagnosis`, `train-refinement`, `bundle export`.
 
 `python -m OrthoDiffusionLib.training.demonstration --parent PARENT --bundle DIR` makes it. Each stage of a plane is
 kept as soon as it is done, and an interrupted training of masks goes on from its last checkpoint.
@@ -15,14 +15,24 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import prepare_phantoms
+from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
 from OrthoDiffusionLib.training.fusion_data import HELD_OUT
 from OrthoDiffusionLib.training.pooled_features import save_pooled
+from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
+from OrthoDiffusionLib.training.refinement_training import train_refinement
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
-from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings, load_settings
+from OrthoDiffusionLib.training.settings import (
+    DiagnosisSettings,
+    RefinementSettings,
+    SegmentationSettings,
+    load_settings,
+)
 from OrthoDiffusionLib.training.starting_points import starting_point
-from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
+from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, load_plane, save_plane
+from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION as REFINEMENT
+from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
 
 STACK_SIZE = 160
 """Pixels of the prepared stacks; windows of 128 are cut out of them."""
@@ -47,10 +57,11 @@ class MaskTraining:
 
 
 MASK_TRAININGS = (
-    MaskTraining(range(7000, 7080), {Plane.AXIAL: 600, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=10),
-    MaskTraining(range(7080, 7150), {Plane.AXIAL: 1200, Plane.SAGITTAL: 1500, Plane.CORONAL: 1500}, seed=11),
-    MaskTraining(range(7150, 7190), {Plane.SAGITTAL: 1000, Plane.CORONAL: 700}, seed=12),
+    MaskTraining(range(7190, 7270), {Plane.AXIAL: 950, Plane.SAGITTAL: 1000, Plane.CORONAL: 1000}, seed=13),
 )
+
+REFINEMENT_SEEDS = range(7270, 7315)
+"""Phantoms new to the masks' networks, for these must err on them as they do on any other."""
 
 DIAGNOSIS_SEEDS = range(8000, 8150)
 """Other phantoms than those of the masks: encoders that know a study's own masks would make its logits too sure."""
@@ -92,6 +103,20 @@ def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> P
     return output
 
 
+def train_outlines(masks: Mapping[Plane, Path], folder: Path) -> Path:
+    """A refinement of what the planes' decoders find; the folder that holds it."""
+    output = folder / "refinement"
+    if not (output / REFINEMENT).exists():
+        planes = {plane: load_plane(path) for plane, path in masks.items()}
+        digest = networks_digest(planes)
+        labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrast=True)
+        studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu")
+        settings = load_settings(RefinementSettings, "refinement")
+        trained = train_refinement(studies, "knee", settings, lambda *_: None)
+        save_refinement(output, described_refinement(trained, "knee", digest, settings))
+    return output
+
+
 def _printer(plane: Plane) -> Callable[[int, float, float | None], None]:
     """Prints the mean loss between validations."""
     losses: list[float] = []
@@ -117,13 +142,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    folders = {}
+    masks, folders = {}, {}
     for plane in arguments.planes:
-        masks = train_masks(plane, arguments.parent, arguments.output, arguments.processes)
-        folders[plane] = train_findings(plane, masks, arguments.output, arguments.processes)
+        masks[plane] = train_masks(plane, arguments.parent, arguments.output, arguments.processes)
+        folders[plane] = train_findings(plane, masks[plane], arguments.output, arguments.processes)
     if arguments.bundle is not None:
+        refinement = train_outlines(masks, arguments.output)
         card = load_settings(BundleCard, "demonstration-card")
-        bundle = export_bundle(arguments.bundle, folders, card, half_precision=True)
+        bundle = export_bundle(arguments.bundle, folders, card, refinement=refinement, half_precision=True)
         print(f"Written to {bundle.folder}")
 
 

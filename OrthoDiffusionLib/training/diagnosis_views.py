@@ -11,11 +11,11 @@ import torch
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.inference.plane_pass import noised_window
 from OrthoDiffusionLib.training.augmentation import augment
-from OrthoDiffusionLib.training.prepared_stacks import SLICES, at_size
+from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.structure_reading import read_structures
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
-from OrthoDiffusionLib.volumes.windows import centre_window, normalised
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, centre_window, normalised
 
 
 class SeriesViews(NamedTuple):
@@ -47,7 +47,7 @@ def drawn_views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSett
         windows = []
         for view in range(settings.views):
             shift = int(generator.integers(-1, 2)) if view else 0
-            first = int(np.clip(centre + shift, 0, max(depth - SLICES, 0)))
+            first = int(np.clip(centre + shift, 0, max(depth - WINDOW_SLICES, 0)))
             image, _ = study.window(plane, series, first)
             if view:
                 whole = torch.from_numpy(normalised(image))

@@ -20,6 +20,7 @@ from OrthoDiffusionLib.training.settings import FineTuneSettings
 from OrthoDiffusionLib.training.starting_points import is_pretraining, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
 from OrthoDiffusionLib.training.trained_refinement import load_refinement
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 REFINEMENT_FILE = "models/refinement.safetensors"
 
@@ -143,7 +144,7 @@ def export_bundle(
         "network": {
             "base_channels": first.base_channels,
             "channel_multipliers": first.channel_multipliers,
-            "window_slices": 16,
+            "window_slices": WINDOW_SLICES,
             "window_size": first.window_size,
         },
         "planes": recipes,

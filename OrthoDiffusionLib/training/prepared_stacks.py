@@ -16,9 +16,7 @@ from torch.nn import functional
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.inference.plane_pass import noised_window, stack_scores
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
-from OrthoDiffusionLib.volumes.windows import normalised
-
-SLICES = 16
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
 
 
 class SegmentedStack(NamedTuple):
@@ -52,15 +50,15 @@ def segmented_stack(
     labels = np.zeros((depth, size, size), np.int8) if study.masked[plane][series] else None
 
     def noised(start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        window, truth = at_size(*study.window(plane, series, start, SLICES), size)
-        used = min(SLICES, depth - start)
+        window, truth = at_size(*study.window(plane, series, start, WINDOW_SLICES), size)
+        used = min(WINDOW_SLICES, depth - start)
         image[start : start + used] = window[:used]
         if labels is not None and truth is not None:
             labels[start : start + used] = truth[:used]
         return noised_window(normalised(window), plane, start, trained.description.timestep, 0, device)
 
     with torch.inference_mode():
-        scores = stack_scores(trained.networks, depth, SLICES, noised)
+        scores = stack_scores(trained.networks, depth, WINDOW_SLICES, noised)
     return SegmentedStack(image, labels, scores)
 
 

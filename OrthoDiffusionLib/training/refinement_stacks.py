@@ -31,6 +31,7 @@ from OrthoDiffusionLib.networks.refinement import FACTOR
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 FORMAT = 1
 """Of the files; another one makes all of them again."""
@@ -38,8 +39,6 @@ FORMAT = 1
 LIBRARY = Path(__file__).resolve().parents[1]
 CODE = ("inference/refining.py", "inference/grids.py", "inference/views.py", "volumes/orientation.py")
 """Code that decides what the files hold, beside that of reading and of phantoms, which the studies' keys tell."""
-
-WINDOW_SLICES = 16
 
 
 class RefinementSlices(NamedTuple):

@@ -14,9 +14,8 @@ from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.crops import crop_around_structure
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
-from OrthoDiffusionLib.training.prepared_stacks import SLICES
 from OrthoDiffusionLib.training.settings import SegmentationSettings
-from OrthoDiffusionLib.volumes.windows import normalised
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
 
 OVERHANG = 8
 """Slices by which a window may be drawn beyond a stack's ends, onto which it is then moved. Drawn evenly within a stack
@@ -76,7 +75,7 @@ def _draw(
     """A window with a mask, (16, size, size) each, anywhere in a stack, and at its ends more often than elsewhere."""
     study = studies[int(generator.integers(len(studies)))]
     series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
-    last = max(study.depths[plane][series] - SLICES, 0)
+    last = max(study.depths[plane][series] - WINDOW_SLICES, 0)
     for _ in range(DRAWS):
         start = int(np.clip(generator.integers(-OVERHANG, last + OVERHANG + 1), 0, last))
         image, labels = study.window(plane, series, start)

@@ -238,7 +238,7 @@ class RefinementSettings(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     warm_up: int = Field(default=50, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
-    steps: int = Field(default=1500, ge=1)
+    steps: int = Field(default=3000, ge=1)
     batch: int = Field(default=8, ge=1)
     crop: int = Field(default=64, ge=8)
     alone_share: float = Field(default=0.15, ge=0, le=1)

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+WINDOW_SLICES = 16
+"""Slices of a window, as published."""
+
 MIN_MAX_EPSILON = 1e-8
 """In the denominator of the published min-max normalisation."""
 
 
-def centre_window(depth: int, slices: int = 16) -> int:
+def centre_window(depth: int, slices: int = WINDOW_SLICES) -> int:
     """First slice of the published centre window: depth // 2 - slices // 2, or 0 for a stack that is shorter."""
     return max(depth // 2 - slices // 2, 0)
 
 
-def overlapping_windows(depth: int, slices: int = 16, stride: int = 8) -> list[int]:
+def overlapping_windows(depth: int, slices: int = WINDOW_SLICES, stride: int = 8) -> list[int]:
     """First slices of windows that cover a stack, in order; the last one ends with the stack."""
     last = max(depth - slices, 0)
     return [*range(0, last, stride), last]
@@ -51,7 +54,9 @@ def normalised(window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return ((window - low) / (high - low + np.float32(MIN_MAX_EPSILON)) * 2 - 1).astype(np.float32)
 
 
-def window_tensor(stack: npt.NDArray[Any], start: int, size: int = 256, slices: int = 16) -> npt.NDArray[np.float32]:
+def window_tensor(
+    stack: npt.NDArray[Any], start: int, size: int = 256, slices: int = WINDOW_SLICES
+) -> npt.NDArray[np.float32]:
     """One window as the network takes it.
 
     Args:
