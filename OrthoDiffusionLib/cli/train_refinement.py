@@ -12,7 +12,6 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     Phantoms,
     RandomContrast,
-    joint_of,
     seeds_unless_dataset,
     training_device,
 )
@@ -42,12 +41,13 @@ def train_refinement(
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
-    They stay as they are. What they find in a study is kept in the cache: a training that was killed goes on with it.
+    They stay as they are. What they find in a study, some 50 MB, is kept in the cache: the same command, killed and
+    started again, need not find it again, and trains from the start.
 
     Example: orthodiffusion train-refinement --plane axial=seg/axial --plane sagittal=seg/sagittal --plane
     coronal=seg/coronal --dataset knees.yaml --output refined
     """
-    with reported(kept="What was prepared is kept.", when_short="Choose fewer parts a step: --set batch=4."):
+    with reported(kept="What was prepared is kept.", when_short="Close other programs, or choose --set batch=4."):
         from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
         from OrthoDiffusionLib.training.settings import RefinementSettings, load_settings
@@ -84,6 +84,8 @@ def train_refinement(
         refinement = described_refinement(trained, joint, digest, settings)
         save_refinement(output, refinement)
         out.print(refinement.description.history, soft_wrap=True)
+        if trained.before is not None and trained.after is not None and trained.after <= trained.before:
+            err.print("[yellow]Warning:[/] The refinement is no gain; a bundle is better without it.", soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
 
 
@@ -94,5 +96,11 @@ def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_
     seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
     if dataset is None:
         return labelled_phantoms(seeds, joint, random_contrast=random_contrast)
-    joint_of(dataset, joint)
-    return labelled_entries(read_manifest(dataset))
+    manifest = read_manifest(dataset)
+    if manifest.joint != joint:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The dataset is of the {manifest.joint}, the networks are of the {joint}.",
+            "Name a dataset of the same joint.",
+        )
+    return labelled_entries(manifest)

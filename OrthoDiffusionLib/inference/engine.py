@@ -25,7 +25,6 @@ from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
 from OrthoDiffusionLib.inference.model import LoadedModel, load_model
 from OrthoDiffusionLib.inference.plane_pass import plane_answer
 from OrthoDiffusionLib.inference.provenance import provenance
-from OrthoDiffusionLib.inference.refining import refined
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
 from OrthoDiffusionLib.inference.result_folder import (
@@ -40,7 +39,7 @@ from OrthoDiffusionLib.inference.result_folder import (
     write_result,
 )
 from OrthoDiffusionLib.inference.scope import Scope, scope_of
-from OrthoDiffusionLib.inference.structure_scores import own_scores, scores_of_views
+from OrthoDiffusionLib.inference.structure_scores import own_scores, refined_views, scores_of_views
 from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
 from OrthoDiffusionLib.inference.views import Views, each_alone, views_of_planes
 from OrthoDiffusionLib.inference.watch import Watch
@@ -59,10 +58,17 @@ class PlaneLabels:
 
 @dataclass
 class _Masks:
-    """Which planes belong together, and their answer on each plane's grid."""
+    """Which planes belong together, and what label maps are made of.
+
+    Attributes:
+        views: which planes take part in which.
+        of: for each plane, the class probabilities whose mean its label map says.
+        joined: those of the one label map of all planes.
+    """
 
     views: Views
-    combined: Mapping[Plane, ScoreVolume]
+    of: Mapping[Plane, tuple[ScoreVolume, ...]]
+    joined: tuple[ScoreVolume, ...]
 
 
 @dataclass
@@ -76,9 +82,9 @@ class Engine:
     """Runs studies; the networks of the last bundle stay loaded.
 
     Memory: beside the networks, a run holds each plane's class probabilities at the network's resolution (classes x
-    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean, which a
-    refinement makes four times as large, and works on label grids in slabs of `grids.SLAB_VOXELS`; `make demo` prints
-    the peak of the whole process.
+    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean, or in its
+    place a refined one, four times as large; it works on label grids in slabs of `grids.SLAB_VOXELS`. `make demo`
+    prints the peak of the whole process.
     """
 
     def __init__(self) -> None:
@@ -165,7 +171,7 @@ class Engine:
             own = _placed_by(plane, study, masks)
             if own is not None and own not in placed:
                 grid = study.series[own].volume
-                placed[own] = PlaneLabels(*label_grid([masks.combined[own]], grid.affine, grid.shape, watch.check))
+                placed[own] = PlaneLabels(*label_grid(masks.of[own], grid.affine, grid.shape, watch.check))
             labels = placed[own] if own is not None else None
             seen = masks.views.of[own] if own is not None else ()
             records.append(self._series_record(folder, model, plane, series, labels, seen))
@@ -173,7 +179,7 @@ class Engine:
         if together := masks.views.together:
             watch.progress("write", 0.85, "Fusing the planes")
             affine, shape = fused_grid({plane: study.series[plane].volume for plane in together})
-            fused = fused_labels([masks.combined[plane] for plane in together], affine, shape, watch.check)
+            fused = fused_labels(masks.joined, affine, shape, watch.check)
             fused_name, segmentation_name = FUSED_LABELS_FILE, SEGMENTATION_FILE
             write_labels(folder / fused_name, fused, affine)
             region = load_joint(manifest.joint).region
@@ -280,19 +286,18 @@ def _together(
     if views.apart and len(scope.diagnosed) > 1:
         named = ", ".join(plane.value for plane in scope.diagnosed)
         views = views._replace(warnings=(*views.warnings, f"The findings still come from all planes: {named}."))
-    pieces, combined = _in_one_piece(model), {}
-    for plane, seen in views.of.items():
-        combined[plane] = scores_of_views(scores, plane, seen, pieces, watch.check)
-    if model.refinement is not None:
-        fine = {}
-        for plane in views.of:
-            watch.progress("compare", 0.6, f"Refining the outlines of the {plane.value} plane")
-            stack = study.series[plane].stack
-            fine[plane] = refined(model.refinement, stack, plane, scores[plane], combined[plane], watch.check)
-        # Each plane's outlines are sharp within its slices, and the others' across them: the mean of the refined planes
-        # is better than each of them (on 2 phantoms, Dice 0.790 against 0.784).
-        combined = {plane: scores_of_views(fine, plane, seen, pieces, watch.check) for plane, seen in views.of.items()}
-    return _Masks(views, combined)
+    pieces = _in_one_piece(model)
+    if model.refinement is None:
+        means = {
+            plane: (scores_of_views(scores, plane, seen, pieces, watch.check),) for plane, seen in views.of.items()
+        }
+        return _Masks(views, means, tuple(means[plane][0] for plane in views.together))
+    network, fine = model.refinement, {}
+    for seen in dict.fromkeys(views.of.values()):
+        watch.progress("compare", 0.6, "Refining the outlines")
+        fine[seen] = refined_views(network, study, scores, seen, pieces, watch.check)
+    joined = {id(volume): volume for plane in views.together for volume in fine[views.of[plane]]}
+    return _Masks(views, {plane: fine[seen] for plane, seen in views.of.items()}, tuple(joined.values()))
 
 
 def _placed_by(plane: Plane, study: Study, masks: _Masks) -> Plane | None:
@@ -300,9 +305,9 @@ def _placed_by(plane: Plane, study: Study, masks: _Masks) -> Plane | None:
 
     Planes cut out of one 3D volume share its label map, made on the grid of its own slices where that is segmented.
     """
-    if plane not in masks.combined:
+    if plane not in masks.of:
         return None
-    sharing = [other for other in masks.combined if study.series[other].volume is study.series[plane].volume]
+    sharing = [other for other in masks.of if study.series[other].volume is study.series[plane].volume]
     return next((other for other in sharing if study.series[other].reformatted_from is None), sharing[0])
 
 

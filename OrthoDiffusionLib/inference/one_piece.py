@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ LEAST_SHARE = 0.5
 like size; on a real knee the pieces that lay in muscle had at most a third of the bone's."""
 
 
-def keep_one_piece(scores: torch.Tensor, labels: Sequence[int]) -> None:
+def keep_one_piece(scores: torch.Tensor, labels: Sequence[int], check: Callable[[], None] = lambda: None) -> None:
     """Take a structure's probability away, in place, where it wins in a piece apart from the largest.
 
     The others keep theirs, so that the winner there has the low confidence that it deserves.
@@ -21,6 +21,7 @@ def keep_one_piece(scores: torch.Tensor, labels: Sequence[int]) -> None:
     Args:
         scores: class probabilities of a stack, background first, (classes, k, i, j), on the CPU.
         labels: of the structures that are one piece; pieces touch at faces.
+        check: called before each is looked at; raises to stop.
     """
     changed = True
     while changed:
@@ -28,6 +29,7 @@ def keep_one_piece(scores: torch.Tensor, labels: Sequence[int]) -> None:
         winner = scores.argmax(dim=0).numpy()
         changed = False
         for label in labels:
+            check()
             pieces, count = connected(winner == label)
             if count < 2:
                 continue

@@ -11,18 +11,18 @@ from torch.nn import functional
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.inference.grids import ScoreVolume, network_grid_affine
-from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork
+from OrthoDiffusionLib.networks.refinement import FACTOR, REACH, RefinementNetwork
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
-
-MARGIN = 12
-"""Coarse pixels around what may be a structure that the network sees, about as far as it looks."""
 
 LEAST_SHARE = 0.02
 """Probability of any structure from which a pixel may be one."""
 
 BRIGHTEST = 5.0
 """Standard deviations from the mean at which intensities are cut off: vessels and wrapped skin outshine all else."""
+
+LEAST_SPREAD = 1e-5
+"""Standard deviation, relative to the brightest voxel, of a constant stack after rounding."""
 
 SLICES = 4
 """That go through the network at a time."""
@@ -40,12 +40,15 @@ def detail_images(array: npt.NDArray[np.generic], size: int) -> torch.Tensor:
         zeros for a constant stack.
     """
     slices = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 2, 0), np.float32))[:, None]
+    # To at most 1 first: the squares of some scanners' floats are beyond what a float holds.
+    slices = slices / slices.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
     fine = functional.interpolate(
         slices, (FACTOR * size, FACTOR * size), mode="bilinear", antialias=True, align_corners=False
     )
     spread = fine.std()
-    standardised = (fine - fine.mean()) / torch.where(spread > 0, spread, 1.0)
-    return standardised.clamp(-BRIGHTEST, BRIGHTEST)
+    if spread < LEAST_SPREAD:
+        return torch.zeros_like(fine)
+    return ((fine - fine.mean()) / spread).clamp(-BRIGHTEST, BRIGHTEST)
 
 
 def refined(
@@ -56,7 +59,7 @@ def refined(
     mean: ScoreVolume,
     check: Callable[[], None],
 ) -> ScoreVolume:
-    """A plane's class probabilities on a grid twice as fine.
+    """A plane's class probabilities on a grid twice as fine; where `mean` adds up to less than one, so do they.
 
     Args:
         network: in evaluation mode.
@@ -77,27 +80,28 @@ def refined(
         check()
         part = slice(first, min(first + SLICES, fine.shape[1]))
         found = mean.scores[:, part].transpose(0, 1)
-        fine[:, part] = functional.interpolate(
-            found, scale_factor=FACTOR, mode="bilinear", align_corners=False
-        ).transpose(0, 1)
+        before = functional.interpolate(found, scale_factor=FACTOR, mode="bilinear", align_corners=False)
+        fine[:, part] = before.transpose(0, 1)
         scores = network(
             images[part, :, fine_rows, fine_columns].to(device),
             own.scores[:, part, rows, columns].transpose(0, 1).to(device),
             found[:, :, rows, columns].to(device),
         )
-        fine[:, part, fine_rows, fine_columns] = torch.softmax(scores.float(), dim=1).transpose(0, 1).cpu()
+        # What was taken from a bone's loose piece is no other class's: the winner there keeps its low probability.
+        sums = before[:, :, fine_rows, fine_columns].sum(dim=1, keepdim=True)
+        fine[:, part, fine_rows, fine_columns] = (torch.softmax(scores.float(), dim=1).cpu() * sums).transpose(0, 1)
     return ScoreVolume(fine, network_grid_affine(turned.affine, turned.array.shape, FACTOR * size))
 
 
 def _near_structures(scores: torch.Tensor) -> tuple[slice, slice]:
-    """Rows and columns within `MARGIN` of a pixel that may be a structure in any slice; all where there is none."""
+    """Rows and columns within reach of a pixel that may be a structure in any slice; all where there is none."""
     some = (1 - scores[0]).amax(dim=0) >= LEAST_SHARE
     parts = []
     for axis in (1, 0):
         places = torch.nonzero(some.any(dim=axis)).flatten()
         length = some.shape[1 - axis]
         if len(places):
-            parts.append(slice(max(int(places[0]) - MARGIN, 0), min(int(places[-1]) + 1 + MARGIN, length)))
+            parts.append(slice(max(int(places[0]) - REACH, 0), min(int(places[-1]) + 1 + REACH, length)))
         else:
             parts.append(slice(0, length))
     return parts[0], parts[1]

@@ -76,7 +76,7 @@ def assemble_study(request: StudyRequest) -> Study:
     check_study(volumes)
     warnings += say_several_visits(volumes.values())
     series = {plane: StudySeries(volumes[plane], volumes[plane]) for plane in Plane if plane in volumes}
-    complete = _with_reformatted_planes(series, warnings)
+    complete = with_reformatted_planes(series, warnings)
     return Study(complete, tuple(dict.fromkeys(warnings)))
 
 
@@ -182,7 +182,13 @@ def _left_out(refusals: list[tuple[str, OrthoDiffusionError]]) -> list[str]:
     return [left_out(of_one_reason, sentence) for sentence, of_one_reason in names.items()]
 
 
-def _with_reformatted_planes(series: dict[Plane, StudySeries], warnings: list[str]) -> dict[Plane, StudySeries]:
+def with_reformatted_planes(series: dict[Plane, StudySeries], warnings: list[str]) -> dict[Plane, StudySeries]:
+    """The planes with those that have no series cut out of a 3D volume, where there is one; all in pose order.
+
+    Args:
+        series: of the planes that have one.
+        warnings: gets a sentence for each plane that was cut out.
+    """
     source = next((plane for plane in series if is_nearly_isotropic(series[plane].volume)), None)
     if source is None:
         return series

@@ -20,7 +20,10 @@ LEAST_PROBABILITY = 1e-3
 
 WIDTH = 48
 DILATIONS = (1, 2, 4, 1)
-"""Of the residual blocks: together they see some 12 mm to each side, a meniscus with what it lies between."""
+"""Of the residual blocks."""
+
+REACH = 2 + sum(dilation + 1 for dilation in DILATIONS)
+"""Coarse pixels that the network sees to each side: 17 mm of 1.2, a meniscus with what it lies between."""
 
 
 class RefinementNetwork(nn.Module):

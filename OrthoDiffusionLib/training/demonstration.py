@@ -113,7 +113,9 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path) -> Path:
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu")
         settings = load_settings(RefinementSettings, "refinement")
         trained = train_refinement(studies, "knee", settings, lambda *_: None)
-        save_refinement(output, described_refinement(trained, "knee", digest, settings))
+        described = described_refinement(trained, "knee", digest, settings)
+        save_refinement(output, described)
+        print(described.description.history, flush=True)
     return output
 
 

@@ -165,7 +165,8 @@ def export_bundle(
         },
     }
     try:
-        return write_bundle(folder, description, weights, _readme(card, trained), card.license_text)
+        readme = _readme(card, trained, "" if refining is None else refining["training"])
+        return write_bundle(folder, description, weights, readme, card.license_text)
     except ValidationError as error:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
@@ -197,8 +198,9 @@ def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _readme(card: BundleCard, trained: Mapping[Plane, TrainedPlane]) -> str:
+def _readme(card: BundleCard, trained: Mapping[Plane, TrainedPlane], refining: str) -> str:
     lines = [f"# {card.title}", "", f"**{card.intended_use}**", "", card.data, "", "## Training", ""]
     lines += [f"- {plane.value}: {' '.join(networks.description.history)}" for plane, networks in trained.items()]
+    lines += [f"- all planes: {refining}"] if refining else []
     lines += ["", "## Known limits", "", *(f"- {limit}" for limit in card.known_limits)]
     return "\n".join(lines) + "\n"

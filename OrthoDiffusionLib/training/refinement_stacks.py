@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -18,27 +20,28 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
-from OrthoDiffusionLib.datasets.stacks import LabelledSeries, nearest_labels
+from OrthoDiffusionLib.datasets.stacks import LabelledSeries
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.refining import detail_images
 from OrthoDiffusionLib.inference.structure_scores import own_scores, scores_of_views
-from OrthoDiffusionLib.inference.study import Study, StudySeries
+from OrthoDiffusionLib.inference.study import Study, StudySeries, with_reformatted_planes
 from OrthoDiffusionLib.inference.views import views_of_planes
 from OrthoDiffusionLib.networks.plane_networks import channels_last
 from OrthoDiffusionLib.networks.refinement import FACTOR
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
-from OrthoDiffusionLib.volumes.orientation import to_network_axes
+from OrthoDiffusionLib.volumes.orientation import slice_count, to_network_axes
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 FORMAT = 1
 """Of the files; another one makes all of them again."""
 
 LIBRARY = Path(__file__).resolve().parents[1]
-CODE = ("inference/refining.py", "inference/grids.py", "inference/views.py", "volumes/orientation.py")
-"""Code that decides what the files hold, beside that of reading and of phantoms, which the studies' keys tell."""
+CODE = ("diffusion/*.py", "inference/*.py", "networks/*.py", "volumes/*.py", "training/refinement_stacks.py")
+"""Code that decides what the files hold, beside that of phantoms, which the studies' keys tell."""
 
 
 class RefinementSlices(NamedTuple):
@@ -81,12 +84,7 @@ class KeptStudy:
             with safe_open(self.path, framework="pt") as file:
                 parts = [file.get_slice(f"{plane.value}/{name}")[first:last] for name in RefinementSlices._fields]
         except (OSError, SafetensorError) as error:
-            raise OrthoDiffusionError(
-                ErrorKind.UNREADABLE_FILE,
-                "A study that was prepared cannot be read again.",
-                "Check that the folder of prepared studies is still there, and start the same command again.",
-                detail=str(self.path),
-            ) from error
+            raise _unreadable(self.path, str(error)) from error
         images, own, mean, labels = parts
         return RefinementSlices(images.float(), own.float(), mean.float(), labels)
 
@@ -110,65 +108,121 @@ def kept_studies(
     Raises:
         OrthoDiffusionError: what reading a study raises.
     """
+    if len({study.patient for study in studies}) < 2:
+        # Before the networks see any: they take hours for a thousand studies.
+        raise too_few_patients()
     folder.mkdir(parents=True, exist_ok=True)
-    digest = _digest(planes)
-    models = {plane: _model(trained, device) for plane, trained in planes.items()}
     joint = next(iter(planes.values())).description.joint
     one_piece = [structure.label for structure in load_joint(joint).structures if structure.one_piece]
+    digest = _digest(planes, one_piece)
+    compute_exactly(torch.device(device))
+    models = {plane: plane_model(trained, device) for plane, trained in planes.items()}
     kept = []
     for number, study in enumerate(studies):
         tell(number / len(studies))
         path = folder / f"refinement-{study.key}-{digest}.safetensors"
         if _opened(path, study.patient) is None:
-            with torch.inference_mode():
-                _write(path, study_slices(list(study.series()), models, one_piece))
+            _make(path, study, models, one_piece)
         found = _opened(path, study.patient)
-        assert found is not None
+        if found is None:
+            raise _unreadable(path)
         kept.append(found)
     return [study for study in kept if study.slices]
+
+
+def too_few_patients() -> OrthoDiffusionError:
+    """What to raise where no patient could be held out."""
+    return OrthoDiffusionError(
+        ErrorKind.EMPTY_STUDY,
+        "Fewer than two patients have series with masks that show a structure.",
+        "Name label maps in the dataset manifest.",
+    )
+
+
+def _unreadable(path: Path, detail: str = "") -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.UNREADABLE_FILE,
+        "A study that was prepared cannot be read again.",
+        "Check that the folder of prepared studies is still there, and start the same command again.",
+        detail=f"{path} {detail}",
+    )
+
+
+def _make(path: Path, study: LabelledStudy, models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]) -> None:
+    try:
+        series = list(study.series())
+    except OrthoDiffusionError as error:
+        if study.id in error.sentence:
+            raise
+        # Readers name no file, and of thousands of masks the person must know which.
+        raise OrthoDiffusionError(
+            error.kind, f"Study {study.id}: {error.sentence}", error.action, error.detail
+        ) from error
+    with torch.inference_mode():
+        _write(path, study_slices(series, models, one_piece))
 
 
 def study_slices(
     series: Sequence[LabelledSeries], models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]
 ) -> dict[Plane, RefinementSlices]:
-    """What the networks see in a study, and the truth about it; of several series of a plane, that with most slices.
+    """What the networks see in a study, and the truth about it.
+
+    Of several series of a plane, that with most slices counts, but one with a label map before all without. As in a
+    run, a 3D volume stands for the planes that have none.
 
     Args:
         series: of the study.
         models: of the planes that there are networks of.
         one_piece: labels of the structures that are one piece.
     """
-    longest: dict[Plane, LabelledSeries] = {}
-    for one in series:
-        depth = to_network_axes(one.image, one.plane).array.shape[2]
-        before = longest.get(one.plane)
-        if one.plane in models and (before is None or depth > to_network_axes(before.image, one.plane).array.shape[2]):
-            longest[one.plane] = one
-    study = Study(
-        {plane: StudySeries(longest[plane].image, longest[plane].image) for plane in Plane if plane in longest}
-    )
+    best: dict[Plane, LabelledSeries] = {}
+    for one in sorted(series, key=lambda one: (one.labels is not None, slice_count(one.image.affine, one.image.shape))):
+        best[one.plane] = one
+    if not any(best[plane].labels is not None for plane in best if plane in models):
+        return {}
+    own_series = {plane: StudySeries(best[plane].image, best[plane].image) for plane in Plane if plane in best}
+    complete = with_reformatted_planes(own_series, [])
+    study = Study({plane: one for plane, one in complete.items() if plane in models})
     scores = {
-        plane: own_scores(models[plane], longest[plane].image, 0, one_piece, lambda _: None) for plane in study.series
+        plane: own_scores(models[plane], one.stack, 0, one_piece, lambda _: None) for plane, one in study.series.items()
     }
     views = views_of_planes(scores, study, lambda: None)
     slices = {}
     for plane, seen in views.of.items():
-        labels = longest[plane].labels
+        labels = best[plane].labels if plane in best else None
         if labels is None:
             continue
         mean = scores_of_views(scores, plane, seen, one_piece, lambda: None)
         size = mean.scores.shape[2]
-        truth = torch.from_numpy(nearest_labels(to_network_axes(labels, plane).array, FACTOR * size))
+        truth = labels_by_area(to_network_axes(labels, plane).array, FACTOR * size)
         annotated = (truth != NOT_ANNOTATED).flatten(1).any(dim=1)
         shown = (truth > 0).flatten(1).any(dim=1) | (mean.scores[0] < 0.5).flatten(1).any(dim=1)
         used = annotated & shown
-        images = detail_images(to_network_axes(longest[plane].image, plane).array, size)
+        images = detail_images(to_network_axes(best[plane].image, plane).array, size)
         own = scores[plane].scores.transpose(0, 1)
         slices[plane] = RefinementSlices(images[used], own[used], mean.scores.transpose(0, 1)[used], truth[used])
     return slices
 
 
-def _model(trained: TrainedPlane, device: torch.device | str) -> PlaneModel:
+def labels_by_area(labels: npt.NDArray[np.int16], size: int) -> torch.Tensor:
+    """Labels (i, j, k) at size x size pixels, each pixel's by what most of it is; int8, slices first.
+
+    Not the nearest voxel's: where two are as near, as in all pixels of a grid of half the resolution, that would move
+    outlines by half a voxel.
+    """
+    fewer = []
+    for label_slice in np.moveaxis(labels, 2, 0):
+        there, numbers = np.unique(label_slice, return_inverse=True)
+        shares = torch.nn.functional.one_hot(torch.from_numpy(numbers.reshape(label_slice.shape)), len(there))
+        resized = torch.nn.functional.interpolate(
+            shares.permute(2, 0, 1)[None].float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        fewer.append(torch.from_numpy(there.astype(np.int8))[resized[0].argmax(dim=0)])
+    return torch.stack(fewer)
+
+
+def plane_model(trained: TrainedPlane, device: torch.device | str) -> PlaneModel:
+    """A plane's trained networks as a run asks them, on a device, where they stay."""
     described = trained.description
     recipe = PlaneRecipe(
         timestep=described.timestep, block=described.block, encoder="", encoder_training=described.history[0]
@@ -184,15 +238,18 @@ def networks_digest(planes: Mapping[Plane, TrainedPlane]) -> str:
         if plane in planes:
             trained = planes[plane]
             assert trained.networks.segmentation is not None
-            digest.update(f"{plane.value} {trained.description.block} {trained.description.timestep} ".encode())
+            described = trained.description
+            about = f"{plane.value} {described.block} {described.timestep} {described.window_size} "
+            digest.update(about.encode())
             digest.update(weights_bytes(trained.networks.encoder.state_dict()))
             digest.update(weights_bytes(trained.networks.segmentation.state_dict()))
     return digest.hexdigest()
 
 
-def _digest(planes: Mapping[Plane, TrainedPlane]) -> str:
-    code = b"".join((LIBRARY / name).read_bytes() for name in CODE)
-    return hashlib.sha256(f"{FORMAT} {networks_digest(planes)} ".encode() + code).hexdigest()[:16]
+def _digest(planes: Mapping[Plane, TrainedPlane], one_piece: Sequence[int]) -> str:
+    files = sorted(path for pattern in CODE for path in LIBRARY.glob(pattern))
+    code = b"".join(path.read_bytes() for path in files)
+    return hashlib.sha256(f"{FORMAT} {networks_digest(planes)} {list(one_piece)} ".encode() + code).hexdigest()[:16]
 
 
 def _write(path: Path, slices: Mapping[Plane, RefinementSlices]) -> None:

@@ -11,12 +11,12 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.evaluation.metrics import dice
+from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fastest_layout
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
-from OrthoDiffusionLib.training.refinement_stacks import KeptStudy, RefinementSlices
+from OrthoDiffusionLib.training.refinement_stacks import KeptStudy, RefinementSlices, too_few_patients
 from OrthoDiffusionLib.training.settings import RefinementSettings
 
 Report = Callable[[int, float], None]
@@ -36,15 +36,15 @@ class TrainedNetwork(NamedTuple):
         network: in evaluation mode, on the CPU.
         studies: that it learnt from.
         held_out: studies that it was validated on.
-        before: mean Dice of the planes' mean on the fine grid.
-        after: mean Dice of the refined one.
+        before: mean Dice of the planes' mean on each plane's fine grid; None where those studies show no structure.
+        after: mean Dice of the refined planes, each by itself.
     """
 
     network: RefinementNetwork
     studies: int
     held_out: int
-    before: float
-    after: float
+    before: float | None
+    after: float | None
 
 
 def train_refinement(
@@ -69,14 +69,11 @@ def train_refinement(
     """
     patients = [study.patient for study in studies]
     if len(set(patients)) < 2:
-        raise OrthoDiffusionError(
-            ErrorKind.EMPTY_STUDY,
-            "Fewer than two patients have series with masks.",
-            "Name label maps in the dataset manifest.",
-        )
+        raise too_few_patients()
     held_out = share_held_out(settings.validation_share, len(set(patients)))
     parts = split(patients, {"validation": held_out, "train": 1 - held_out}, settings.seed)
     train, validation = ([studies[index] for index in parts[name]] for name in ("train", "validation"))
+    compute_exactly(torch.device(device))
     torch.manual_seed(settings.seed)
     structures = len(load_joint(joint).structures)
     network = fastest_layout(RefinementNetwork(structures + 1).to(device)).train()
@@ -96,8 +93,8 @@ def train_refinement(
         report(step, loss.item())
     network.eval().requires_grad_(False)
     looked_at = validation[:VALIDATION_SIZE]
-    before, after = refinement_dice(network, looked_at, structures, device)
-    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), before, after)
+    gained = refinement_dice(network, looked_at, structures, device) or (None, None)
+    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *gained)
 
 
 def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings, step: int) -> RefinementSlices:
@@ -111,8 +108,9 @@ def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings,
 
 def refinement_dice(
     network: RefinementNetwork, studies: Sequence[KeptStudy], structures: int, device: torch.device | str
-) -> tuple[float, float]:
-    """Mean Dice over structures before and after refinement, on the fine grid, over all planes of the studies.
+) -> tuple[float, float] | None:
+    """Mean Dice over structures before and after refinement, on the fine grid, over all planes of the studies; None
+    where they show no structure.
 
     Args:
         network: on `device`.
@@ -128,6 +126,8 @@ def refinement_dice(
                 if (truth == label).any():
                     for refined, labels in enumerate(found):
                         overlaps.setdefault((label, bool(refined)), []).append(dice(labels, truth, label))
+    if not overlaps:
+        return None
     means = [
         [np.mean(values) for (_, kind), values in overlaps.items() if kind is refined] for refined in (False, True)
     ]

@@ -74,10 +74,15 @@ def described_refinement(
         networks: `networks_digest` of those whose masks it learnt from.
         settings: of the training.
     """
+    gained = "studies of other patients showed no structure to compare"
+    if trained.before is not None and trained.after is not None:
+        gained = (
+            f"mean Dice of each plane's refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over all"
+            f" slices of {trained.held_out} studies of other patients"
+        )
     history = (
         f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"
-        f" {trained.studies} studies; mean Dice on the refined grid {trained.after:.3f}, without it"
-        f" {trained.before:.3f}, over all slices of {trained.held_out} studies of other patients."
+        f" {trained.studies} studies; {gained}."
     )
     return TrainedRefinement(RefinementDescription(joint=joint, networks=networks, history=history), trained.network)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel
@@ -18,12 +19,15 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference import engine as engine_module
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid, network_grid_affine
-from OrthoDiffusionLib.inference.refining import MARGIN, detail_images, refined
+from OrthoDiffusionLib.inference.refining import detail_images, refined
 from OrthoDiffusionLib.inference.request import StudyRequest
+from OrthoDiffusionLib.inference.result_folder import read_result
+from OrthoDiffusionLib.inference.views import Views
 from OrthoDiffusionLib.inference.watch import Unwatched
-from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork
+from OrthoDiffusionLib.networks.refinement import FACTOR, REACH, RefinementNetwork
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
 
@@ -100,7 +104,7 @@ def test_the_network_is_asked_around_structures_alone() -> None:
     with torch.inference_mode():
         fine = refined(network, volume, Plane.SAGITTAL, scores, scores, lambda: None).scores.argmax(dim=0)
     rows, columns = torch.nonzero((scores.scores[1] > 0.02).any(dim=0), as_tuple=True)
-    low, high = FACTOR * (int(rows.min()) - MARGIN), FACTOR * (int(rows.max()) + 1 + MARGIN)
+    low, high = FACTOR * (int(rows.min()) - REACH), FACTOR * (int(rows.max()) + 1 + REACH)
     assert low > 0
     assert high < FACTOR * SIZE
     assert not fine[:, :low].any()
@@ -114,14 +118,34 @@ def test_constant_slices_and_a_stack_without_structures_are_no_trouble() -> None
     nothing[0] = 1
     scores = ScoreVolume(nothing, np.eye(4))
     assert not detail_images(volume.array, SIZE).any()
+    assert not detail_images(np.full((149, 171, 5), 7, np.int16), SIZE).any()
+    bright = detail_images(1e37 * np.random.default_rng(0).random((31, 33, 5)), SIZE)
+    assert bright.std() == pytest.approx(1, abs=0.01)
     with torch.inference_mode():
         fine = refined(RefinementNetwork(2).eval(), volume, Plane.SAGITTAL, scores, scores, lambda: None)
     assert bool((fine.scores[0] > 0.99).all())
 
 
+def test_a_fine_pixel_of_the_image_answers_at_its_own_place() -> None:
+    network = RefinementNetwork(2).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for sub_pixel in range(FACTOR**2):
+            network.enter.weight[sub_pixel, sub_pixel, 1, 1] = 1
+            network.leave.weight[FACTOR**2 + sub_pixel, sub_pixel, 1, 1] = 20
+    nothing = torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 8, 8)
+    for row, column in ((6, 9), (7, 8), (6, 8), (7, 9)):
+        image = torch.zeros(1, 1, 16, 16)
+        image[0, 0, row, column] = 4
+        with torch.inference_mode():
+            found = network(image, nothing, nothing).argmax(dim=1)[0]
+        assert torch.nonzero(found).tolist() == [[row, column]]
+
+
 def bundle_with_refinement(folder: Path) -> Path:
-    """A tiny bundle of two planes, and the same one with a refinement that finds femur everywhere near a structure."""
-    plain = open_bundle(write_tiny_bundle(folder / "plain", {Plane.AXIAL: (SEGMENTS,), Plane.CORONAL: (SEGMENTS,)}))
+    """A tiny bundle of all planes, and the same one with a refinement that finds femur everywhere near a structure."""
+    plain = open_bundle(write_tiny_bundle(folder / "plain", dict.fromkeys(Plane, (SEGMENTS,))))
     manifest = json.loads((plain.folder / MANIFEST_FILE).read_text(encoding="utf-8"))
     assert "refinement" not in manifest
     weights = {name: read_weights(plain, name) for name in plain.manifest.weight_files()}
@@ -141,26 +165,84 @@ def bundle_with_refinement(folder: Path) -> Path:
     return folder / "refining"
 
 
-def test_a_bundle_with_a_refinement_uses_it(tmp_path: Path) -> None:
-    bundle_with_refinement(tmp_path)
+def series_of(folder: Path, planes: Iterable[Plane]) -> dict[Plane, Path]:
     series = {}
-    for plane in (Plane.AXIAL, Plane.CORONAL):
+    for plane in planes:
         array = np.random.default_rng(plane.pose_id).normal(100, 10, SHAPE).astype(np.float32)
-        series[plane] = tmp_path / f"{plane.value}.nii.gz"
+        series[plane] = folder / f"{plane.value}.nii.gz"
         nibabel.save(nibabel.Nifti1Image(array, affine_of(plane, (5.0, 5.0, 7.5))), series[plane])
-    for name in ("plain", "refining"):
-        request = StudyRequest(
-            tmp_path / f"{name} result", series=series, bundle=str(tmp_path / name), diagnose=False, device="cpu"
-        )
-        Engine().run(request, Unwatched())
-    found = {
-        name: np.asarray(nibabel.load(tmp_path / f"{name} result" / "labels_axial.nii.gz").dataobj)
-        for name in ("plain", "refining")
-    }
-    assert len(np.unique(found["plain"])) > 1
-    assert (found["refining"] == 1).mean() > 0.9
-    fused = np.asarray(nibabel.load(tmp_path / "refining result" / "labels_fused.nii.gz").dataobj)
+    return series
+
+
+def ran(output: Path, bundle: Path, series: dict[Plane, Path], *, combine: bool = True) -> Path:
+    request = StudyRequest(output, series=series, bundle=str(bundle), diagnose=False, device="cpu", combine=combine)
+    return Engine().run(request, Unwatched())
+
+
+def labels(result: Path, name: str) -> np.ndarray:
+    return np.asarray(nibabel.load(result / f"labels_{name}.nii.gz").dataobj)
+
+
+@pytest.mark.parametrize("combine", [True, False])
+def test_a_bundle_with_a_refinement_uses_it(tmp_path: Path, combine: bool) -> None:
+    refining = bundle_with_refinement(tmp_path)
+    series = series_of(tmp_path, (Plane.AXIAL, Plane.CORONAL))
+    plain = ran(tmp_path / "plain result", tmp_path / "plain", series, combine=combine)
+    result = ran(tmp_path / "refined result", refining, series, combine=combine)
+    assert len(np.unique(labels(plain, "axial"))) > 1
+    assert (labels(result, "axial") == 1).mean() > 0.9
+    fused = labels(result, "fused")
     assert (fused[fused > 0] == 1).mean() > 0.9
+    again = ran(tmp_path / "again", refining, series, combine=combine)
+    for name in ("labels_axial.nii.gz", "confidence_coronal.nii.gz", "labels_fused.nii.gz"):
+        assert (again / name).read_bytes() == (result / name).read_bytes()
+
+
+def test_one_plane_and_a_volume_that_stands_for_all_are_refined(tmp_path: Path) -> None:
+    refining = bundle_with_refinement(tmp_path)
+    alone = ran(tmp_path / "alone", refining, series_of(tmp_path, (Plane.SAGITTAL,)))
+    assert (labels(alone, "sagittal") == 1).mean() > 0.9
+    volume = tmp_path / "volume.nii.gz"
+    array = np.random.default_rng(0).normal(100, 10, (72, 71, 62)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(array, affine_of(Plane.SAGITTAL, (1.2, 1.0, 1.1))), volume)
+    result = ran(tmp_path / "whole", refining, {Plane.SAGITTAL: volume})
+    assert [record.reformatted_from for record in read_result(result).series] == [Plane.SAGITTAL, None, Plane.SAGITTAL]
+    assert labels(result, "sagittal").shape == array.shape
+    assert (labels(result, "sagittal") == 1).mean() > 0.9
+
+
+def test_planes_that_are_apart_share_nothing_through_a_third(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Axial fits sagittal and sagittal fits coronal, but not axial coronal."""
+    refining, series = bundle_with_refinement(tmp_path), series_of(tmp_path, Plane)
+    axial, sagittal, coronal = Plane
+    found = {}
+    for name, of_axial in (("fits", (axial, sagittal)), ("alone", (axial,))):
+        of = {axial: of_axial, sagittal: (sagittal, coronal), coronal: (sagittal, coronal)}
+        of |= {sagittal: of_axial} if len(of_axial) > 1 else {}
+        monkeypatch.setattr(engine_module, "views_of_planes", lambda *_, of=of: Views(of, (sagittal, coronal)))
+        result = ran(tmp_path / name, refining, series)
+        found[name] = (result / "confidence_coronal.nii.gz").read_bytes()
+    assert found["fits"] == found["alone"]
+
+
+def test_a_run_can_be_stopped_while_it_refines(tmp_path: Path) -> None:
+    class Impatient(Unwatched):
+        refining = False
+
+        def progress(self, stage: str, fraction: float, message: str) -> None:
+            self.refining = self.refining or "Refining" in message
+
+        def check(self) -> None:
+            if self.refining:
+                raise OrthoDiffusionError(ErrorKind.CANCELLED, "Stopped.", "Nothing.")
+
+    series = series_of(tmp_path, (Plane.AXIAL,))
+    request = StudyRequest(
+        tmp_path / "result", series=series, bundle=str(bundle_with_refinement(tmp_path)), diagnose=False, device="cpu"
+    )
+    with pytest.raises(OrthoDiffusionError, match=r"Stopped\."):
+        Engine().run(request, Impatient())
+    assert not (tmp_path / "result").exists()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from tiny_dataset import write_dataset
+from tiny_dataset import SHAPE, write_dataset
+from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training.refinement_stacks import KeptStudy, kept_studies, networks_digest
+from OrthoDiffusionLib.inference.refining import detail_images
+from OrthoDiffusionLib.training.refinement_stacks import (
+    KeptStudy,
+    kept_studies,
+    labels_by_area,
+    networks_digest,
+    plane_model,
+    study_slices,
+)
 from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
-from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
+from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks, save_plane
 from OrthoDiffusionLib.training.trained_refinement import described_refinement, load_refinement, save_refinement
 
 PLANES = (Plane.AXIAL, Plane.CORONAL)
@@ -85,6 +97,42 @@ def test_what_was_found_is_kept_for_these_networks_alone(dataset: Path, kept: li
     assert kept_studies(labelled_entries(read_manifest(dataset)), untrained(0), folder, lambda _: None, "cpu") == kept
 
 
+def test_labels_lie_where_the_image_does_on_any_grid() -> None:
+    """Half the resolution is where nearest voxels would be half a voxel off."""
+    for length in (512, 335, 256, 129):
+        labels = np.zeros((length, length, 2), np.int16)
+        rows, columns = np.ogrid[:length, :length]
+        labels[np.hypot(rows - 0.4 * length, columns - 0.6 * length) < 0.2 * length] = 4
+        labels[:9] = -1
+        fewer = labels_by_area(labels, 256)
+        assert fewer.shape == (2, 256, 256)
+        assert set(fewer.unique().tolist()) == {-1, 0, 4}
+        images = detail_images(np.where(labels == 4, 100, 0), 128)[:, 0]
+        bright = (images - images.min())[0].numpy()
+        for axis in (0, 1):
+            along = np.arange(256) if axis else np.arange(256)[:, None]
+            truth = (along * (fewer[0] == 4).numpy()).sum() / (fewer[0] == 4).sum()
+            assert float(truth) == pytest.approx((along * bright).sum() / bright.sum(), abs=0.1)
+
+
+def test_series_with_masks_count_before_longer_ones_without(kept: list[KeptStudy], dataset: Path) -> None:
+    """And what is not annotated is not shown to the training."""
+    models = {plane: plane_model(trained, "cpu") for plane, trained in untrained(0).items()}
+    (study, *_) = labelled_entries(read_manifest(dataset))
+    series = {one.plane: one for one in study.series()}
+    axial = series[Plane.AXIAL]
+    assert axial.labels is not None
+    partly = np.where(np.arange(SHAPE[2]) < 9, -1, np.asarray(axial.labels.array)).astype(np.int16)
+    masked = axial._replace(labels=dataclasses.replace(axial.labels, array=partly))
+    deeper = np.concatenate([np.asarray(axial.image.array)] * 2, axis=2)
+    longer = axial._replace(image=dataclasses.replace(axial.image, array=deeper), labels=None)
+    slices = study_slices([masked, longer], models, ())
+    assert set(slices) == {Plane.AXIAL}
+    assert 0 < len(slices[Plane.AXIAL].labels) <= 9
+    assert slices[Plane.AXIAL].labels.min() >= 0
+    assert study_slices([longer], models, ()) == {}
+
+
 def test_one_patient_is_too_few_and_what_is_no_number_ends_it(kept: list[KeptStudy]) -> None:
     with pytest.raises(OrthoDiffusionError) as caught:
         train_refinement(kept[:2], "knee", SETTINGS, lambda *_: None)
@@ -99,7 +147,7 @@ def test_it_belongs_to_the_networks_that_it_learnt_from(kept: list[KeptStudy], t
     trained = train_refinement(kept, "knee", SETTINGS.model_copy(update={"steps": 1}), lambda *_: None)
     save_refinement(tmp_path, described_refinement(trained, "knee", networks_digest(untrained(0)), SETTINGS))
     loaded = load_refinement(tmp_path)
-    assert "mean Dice on the refined grid" in loaded.description.history
+    assert "refined outlines" in loaded.description.history
     loaded.check_belongs_to(untrained(0))
     with pytest.raises(OrthoDiffusionError, match="masks of other networks"):
         loaded.check_belongs_to(untrained(1))
@@ -114,3 +162,30 @@ def test_phantoms_of_chance_are_the_same_persons() -> None:
     assert [study.patient for study in both] == ["phantom-3", "phantom-3", "phantom-4", "phantom-4"]
     assert len({study.key for study in both}) == 4
     assert [study.key for study in labelled_phantoms([3, 4])] == [both[0].key, both[2].key]
+
+
+def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path) -> None:
+    planes = untrained(0)
+    for plane, trained in planes.items():
+        save_plane(tmp_path / plane.value, trained, {})
+    described = planes[Plane.AXIAL].description
+    encoder = TrainedPlane(described, empty_networks(described, segmentation=False, diagnosis=False))
+    save_plane(tmp_path / "encoder", encoder, {})
+    ankles = {"joint": "ankle", "studies": json.loads(dataset.read_text(encoding="utf-8"))["studies"]}
+    for study in ankles["studies"]:
+        study["findings"] = {}
+    (dataset.parent / "ankles.json").write_text(json.dumps(ankles), encoding="utf-8")
+    axial, output = f"--plane=axial={tmp_path / 'axial'}", ["--output", str(tmp_path / "refined")]
+    data = ["--dataset", str(dataset)]
+    for arguments, code, sentence in (
+        ([axial], 2, "Training needs one dataset"),
+        ([axial, *data, "--phantoms=0:2"], 2, "Training needs one dataset"),
+        ([axial, *data, "--random-contrast"], 2, "Only phantoms can be scanned"),
+        ([axial, axial, *data], 2, "names no folder of a plane"),
+        ([f"--plane=axial={tmp_path / 'encoder'}", *data], None, "have no segmentation decoder: axial"),
+        ([f"--plane=coronal={tmp_path / 'axial'}", *data], None, "are of the axial plane"),
+        ([axial, "--dataset", str(dataset.parent / "ankles.json")], None, "The dataset is of the ankle"),
+    ):
+        refused = CliRunner().invoke(app, ["train-refinement", *arguments, *output])
+        assert sentence in " ".join(refused.output.split()), refused.output
+        assert refused.exit_code == code if code is not None else refused.exit_code > 2
