@@ -112,7 +112,7 @@ def test_labels_lie_where_the_image_does_on_any_grid() -> None:
         for axis in (0, 1):
             along = np.arange(256) if axis else np.arange(256)[:, None]
             truth = (along * (fewer[0] == 4).numpy()).sum() / (fewer[0] == 4).sum()
-            assert float(truth) == pytest.approx((along * bright).sum() / bright.sum(), abs=0.1)
+            assert float(truth) == pytest.approx((along * bright).sum() / bright.sum(), abs=0.15)
 
 
 def test_series_with_masks_count_before_longer_ones_without(kept: list[KeptStudy], dataset: Path) -> None:
