@@ -41,7 +41,7 @@ def train_refinement(
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
-    They stay as they are. What they find in a study, some 50 MB, is kept in the cache: the same command, killed and
+    They stay as they are. What they find in a study, some 90 MB, is kept in the cache: the same command, killed and
     started again, need not find it again, and trains from the start.
 
     Example: orthodiffusion train-refinement --plane axial=seg/axial --plane sagittal=seg/sagittal --plane

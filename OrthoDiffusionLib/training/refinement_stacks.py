@@ -1,6 +1,6 @@
 """What a refinement learns from: studies with masks, and what the planes' networks find in them; kept in files.
 
-A study takes some 50 MB at windows of 128 pixels.
+A study takes some 90 MB at windows of 128 pixels.
 """
 
 from __future__ import annotations
