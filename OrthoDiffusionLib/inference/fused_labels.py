@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from OrthoDiffusionLib.inference.grids import SLAB_VOXELS, ScoreVolume, sample_at, sampling_grid
+from OrthoDiffusionLib.inference.grids import SLAB_VOXELS, ScoreVolume, sample_at, sampling_grid, summed_at
 
 LEAST_SHARE = 0.499
 """Of the structures together, at a voxel next to any that gets a label. Where one class outdoes the background in the
@@ -57,9 +57,5 @@ def _winners(
     planes: Sequence[ScoreVolume], places: Sequence[tuple[torch.Tensor, torch.Tensor]], wanted: torch.Tensor
 ) -> torch.Tensor:
     """The class with the highest mean at the wanted voxels, in their order; int16."""
-    total: torch.Tensor | None = None
-    for plane, (positions, inside) in zip(planes, places, strict=True):
-        scores = sample_at(plane.scores, positions[wanted][None, None])[:, 0, 0] * inside[wanted].float()
-        total = scores if total is None else total + scores
-    assert total is not None
-    return total.argmax(dim=0).to(torch.int16)
+    points = [(positions[wanted][None, None], inside[wanted][None, None]) for positions, inside in places]
+    return summed_at([plane.scores for plane in planes], points)[:, 0, 0].argmax(dim=0).to(torch.int16)

@@ -103,6 +103,9 @@ def label_grid(
     they are averaged. Half a voxel beyond a plane's outermost centres its edge value holds (a voxel reaches that far);
     where no plane reaches, the label is background and the confidence 0.
 
+    Background with half of the probability or more has won; the structures' probabilities are interpolated in the rest
+    alone, some tenth of a knee's grid.
+
     Args:
         planes: probabilities of each plane; they need not cover the grid.
         affine: (4, 4), index of the target grid to RAS in mm.
@@ -118,18 +121,31 @@ def label_grid(
     for first in range(0, shape[0], thickness):
         check()
         last = min(first + thickness, shape[0])
-        total: torch.Tensor | None = None
-        reached = torch.zeros((last - first, shape[1], shape[2]))
-        for plane in planes:
-            scores, inside = sample_scores(plane, affine, (first, last), shape)
-            total = scores if total is None else total + scores
-            reached += inside
-        assert total is not None
-        best, winner = (total / reached.clamp(min=1.0)).max(dim=0)
-        covered = reached > 0
-        labels[first:last] = (winner * covered).numpy().astype(np.int16)
-        confidence[first:last] = (best * covered * 100.0).round().clamp(0, 100).numpy().astype(np.uint8)
+        places = [sampling_grid(plane, affine, (first, last), shape) for plane in planes]
+        reached = sum(inside.float() for _, inside in places)
+        assert isinstance(reached, torch.Tensor)
+        best = summed_at([plane.scores[:1] for plane in planes], places)[0] / reached.clamp(min=1.0)
+        winner = torch.zeros(best.shape, dtype=torch.int16)
+        open_still = (best < 0.5) & (reached > 0)
+        if open_still.any():
+            points = [(grid[open_still][None, None], inside[open_still][None, None]) for grid, inside in places]
+            total = summed_at([plane.scores for plane in planes], points)[:, 0, 0] / reached[open_still]
+            highest, which = total.max(dim=0)
+            best[open_still] = highest
+            winner[open_still] = which.to(torch.int16)
+        labels[first:last] = winner.numpy()
+        confidence[first:last] = (best * (reached > 0) * 100.0).round().clamp(0, 100).numpy().astype(np.uint8)
     return labels, confidence
+
+
+def summed_at(scores: Sequence[torch.Tensor], places: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """The sum of volumes' values at their own positions of the same points; a volume that lies elsewhere adds none."""
+    total: torch.Tensor | None = None
+    for values, (positions, inside) in zip(scores, places, strict=True):
+        sampled = sample_at(values, positions) * inside.float()
+        total = sampled if total is None else total + sampled
+    assert total is not None
+    return total
 
 
 def sample_scores(
