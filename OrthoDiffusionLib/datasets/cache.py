@@ -22,6 +22,7 @@ from safetensors.numpy import save
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.datasets.manifest import DatasetManifest, StudyEntry
+from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -140,15 +141,8 @@ def prepare_phantoms(
 
 
 def _entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
-    try:
+    with named_study(entry.id):
         return stacks_of_entry(entry, joint, size)
-    except OrthoDiffusionError as error:
-        if entry.id in error.sentence:
-            raise
-        # Readers name no file, and of thousands of masks the person must know which.
-        raise OrthoDiffusionError(
-            error.kind, f"Study {entry.id}: {error.sentence}", error.action, error.detail
-        ) from error
 
 
 def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudyStacks:

@@ -20,6 +20,7 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
+from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import LabelledSeries
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -149,15 +150,8 @@ def _unreadable(path: Path, detail: str = "") -> OrthoDiffusionError:
 
 
 def _make(path: Path, study: LabelledStudy, models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]) -> None:
-    try:
+    with named_study(study.id):
         series = list(study.series())
-    except OrthoDiffusionError as error:
-        if study.id in error.sentence:
-            raise
-        # Readers name no file, and of thousands of masks the person must know which.
-        raise OrthoDiffusionError(
-            error.kind, f"Study {study.id}: {error.sentence}", error.action, error.detail
-        ) from error
     with torch.inference_mode():
         _write(path, study_slices(series, models, one_piece))
 
