@@ -44,8 +44,8 @@ def train_refinement(
     They stay as they are. What they find in a study, some 90 MB, is kept in the cache: the same command, killed and
     started again, need not find it again, and trains from the start.
 
-    Example: orthodiffusion train-refinement --plane axial=seg/axial --plane sagittal=seg/sagittal --plane
-    coronal=seg/coronal --dataset knees.yaml --output refined
+    Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
+    coronal=both/coronal --dataset knees.yaml --output refined
     """
     with reported(kept="What was prepared is kept.", when_short="Close other programs, or choose --set batch=4."):
         from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest

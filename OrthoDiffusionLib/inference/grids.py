@@ -122,8 +122,7 @@ def label_grid(
         check()
         last = min(first + thickness, shape[0])
         places = [sampling_grid(plane, affine, (first, last), shape) for plane in planes]
-        reached = sum(inside.float() for _, inside in places)
-        assert isinstance(reached, torch.Tensor)
+        reached = torch.stack([inside.float() for _, inside in places]).sum(dim=0)
         best = summed_at([plane.scores[:1] for plane in planes], places)[0] / reached.clamp(min=1.0)
         winner = torch.zeros(best.shape, dtype=torch.int16)
         open_still = (best < 0.5) & (reached > 0)

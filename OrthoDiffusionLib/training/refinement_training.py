@@ -13,6 +13,7 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.inference.exactness import compute_exactly
+from OrthoDiffusionLib.inference.refining import SLICES
 from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fastest_layout
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
@@ -24,9 +25,6 @@ Report = Callable[[int, float], None]
 
 VALIDATION_SIZE = 10
 """Studies at most that a validation looks at, all slices of all planes."""
-
-SLICES = 4
-"""That go through the network at a time in a validation."""
 
 
 class TrainedNetwork(NamedTuple):
