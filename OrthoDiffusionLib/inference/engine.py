@@ -22,9 +22,10 @@ from OrthoDiffusionLib.inference.devices import choose_device
 from OrthoDiffusionLib.inference.diagnosis import finding_records
 from OrthoDiffusionLib.inference.fused_labels import fused_labels
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid
-from OrthoDiffusionLib.inference.model import LoadedModel, load_model
+from OrthoDiffusionLib.inference.model import LoadedModel, PlaneModel, load_model
 from OrthoDiffusionLib.inference.plane_pass import plane_answer
 from OrthoDiffusionLib.inference.provenance import provenance
+from OrthoDiffusionLib.inference.refining import detail_images
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result import FindingRecord, Result, SeriesRecord
 from OrthoDiffusionLib.inference.result_folder import (
@@ -39,10 +40,11 @@ from OrthoDiffusionLib.inference.result_folder import (
     write_result,
 )
 from OrthoDiffusionLib.inference.scope import Scope, scope_of
-from OrthoDiffusionLib.inference.structure_scores import own_scores, refined_views, scores_of_views
+from OrthoDiffusionLib.inference.structure_scores import mean_of_views, own_scores, refined_views
 from OrthoDiffusionLib.inference.study import Study, StudySeries, assemble_study
 from OrthoDiffusionLib.inference.views import Views, each_alone, views_of_planes
 from OrthoDiffusionLib.inference.watch import Watch
+from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.resampling import fused_grid
 from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
 from OrthoDiffusionLib.volumes.writing import write_labels
@@ -289,15 +291,21 @@ def _together(
     pieces = _in_one_piece(model)
     if model.refinement is None:
         means = {
-            plane: (scores_of_views(scores, plane, seen, pieces, watch.check),) for plane, seen in views.of.items()
+            plane: (mean_of_views([scores[view] for view in seen], scores[plane], pieces, watch.check),)
+            for plane, seen in views.of.items()
         }
         return _Masks(views, means, tuple(means[plane][0] for plane in views.together))
-    network, fine = model.refinement, {}
+    fine = {}
     for seen in dict.fromkeys(views.of.values()):
         watch.progress("compare", 0.6, "Refining the outlines")
-        fine[seen] = refined_views(network, study, scores, seen, pieces, watch.check)
+        images = {plane: _detail_images(model.planes[plane], study.series[plane]) for plane in seen}
+        fine[seen] = tuple(refined_views(model.refinement, images, scores, seen, pieces, watch.check).values())
     joined = {id(volume): volume for plane in views.together for volume in fine[views.of[plane]]}
     return _Masks(views, {plane: fine[seen] for plane, seen in views.of.items()}, tuple(joined.values()))
+
+
+def _detail_images(model: PlaneModel, series: StudySeries) -> torch.Tensor:
+    return detail_images(to_network_axes(series.stack, model.plane).array, model.window_size)
 
 
 def _placed_by(plane: Plane, study: Study, masks: _Masks) -> Plane | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
+
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.inference.grids import ScoreVolume, averaged
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
 from OrthoDiffusionLib.inference.plane_pass import plane_scores
 from OrthoDiffusionLib.inference.refining import refined
-from OrthoDiffusionLib.inference.study import Study
-from OrthoDiffusionLib.networks.refinement import RefinementNetwork
+from OrthoDiffusionLib.networks.refinement import PASSES, RefinementNetwork
 from OrthoDiffusionLib.volumes.volume import Volume
 
 
@@ -32,35 +33,31 @@ def own_scores(
     return found
 
 
-def scores_of_views(
-    scores: Mapping[Plane, ScoreVolume],
-    plane: Plane,
-    views: Sequence[Plane],
-    one_piece: Sequence[int],
-    check: Callable[[], None],
+def mean_of_views(
+    views: Sequence[ScoreVolume], grid: ScoreVolume, one_piece: Sequence[int], check: Callable[[], None]
 ) -> ScoreVolume:
     """The mean of several planes' class probabilities on one plane's network grid, bones in one piece.
 
     Args:
-        scores: of the planes by their own networks.
-        plane: on whose grid.
-        views: that are averaged, the plane among them; of the plane alone, its own are given back.
+        views: that are averaged.
+        grid: the plane's own class probabilities; given back where they are the only view.
         one_piece: labels of the structures that are one piece.
         check: called between slabs; raises to stop.
     """
-    mean = averaged([scores[view] for view in views], scores[plane], check)
+    mean = averaged(views, grid, check)
     keep_one_piece(mean.scores, one_piece, check)
     return mean
 
 
 def refined_views(
     network: RefinementNetwork,
-    study: Study,
+    images: Mapping[Plane, torch.Tensor],
     scores: Mapping[Plane, ScoreVolume],
     views: Sequence[Plane],
     one_piece: Sequence[int],
     check: Callable[[], None],
-) -> tuple[ScoreVolume, ...]:
+    passes: int = PASSES,
+) -> dict[Plane, ScoreVolume]:
     """Planes that show the joint alike, each refined on its own grid from the mean of them all.
 
     Their mean is a label map's best source: each plane's outlines are sharp within its slices, and the others' across
@@ -68,16 +65,19 @@ def refined_views(
 
     Args:
         network: in evaluation mode.
-        study: whose planes they are.
+        images: of each plane, as `detail_images` makes them.
         scores: of the planes by their own networks.
         views: the planes.
         one_piece: labels of the structures that are one piece.
         check: called between parts of the work; raises to stop.
+        passes: how often; each but the first refines the mean of what the one before found.
     """
-    fine = []
-    for plane in views:
-        mean = scores_of_views(scores, plane, views, one_piece, check)
-        finer = refined(network, study.series[plane].stack, plane, scores[plane], mean, check)
-        keep_one_piece(finer.scores, one_piece, check)
-        fine.append(finer)
-    return tuple(fine)
+    found = {plane: scores[plane] for plane in views}
+    for _ in range(passes):
+        fine = {}
+        for plane in views:
+            mean = mean_of_views(list(found.values()), scores[plane], one_piece, check)
+            fine[plane] = refined(network, images[plane], scores[plane], mean, check)
+            keep_one_piece(fine[plane].scores, one_piece, check)
+        found = fine
+    return found

@@ -1,20 +1,14 @@
-"""What a refinement learns from: studies with masks, and what the planes' networks find in them; kept in files.
-
-A study takes some 90 MB at windows of 128 pixels.
-"""
+"""What a refinement learns from: studies with masks, and what the planes' networks find in them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
@@ -22,72 +16,27 @@ from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
 from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import LabelledSeries
-from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.refining import detail_images
-from OrthoDiffusionLib.inference.structure_scores import own_scores, scores_of_views
+from OrthoDiffusionLib.inference.structure_scores import mean_of_views, own_scores
 from OrthoDiffusionLib.inference.study import Study, StudySeries, with_reformatted_planes
 from OrthoDiffusionLib.inference.views import views_of_planes
 from OrthoDiffusionLib.networks.plane_networks import channels_last
 from OrthoDiffusionLib.networks.refinement import FACTOR
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
+from OrthoDiffusionLib.training.refinement_files import DetailedPlane, KeptStudy, kept_study, unreadable, write_study
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 from OrthoDiffusionLib.volumes.orientation import slice_count, to_network_axes
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another one makes all of them again."""
 
 LIBRARY = Path(__file__).resolve().parents[1]
-CODE = ("diffusion/*.py", "inference/*.py", "networks/*.py", "volumes/*.py", "training/refinement_stacks.py")
+CODE = ("diffusion/*.py", "inference/*.py", "networks/*.py", "volumes/*.py", "training/refinement_*s.py")
 """Code that decides what the files hold, beside that of phantoms, which the studies' keys tell."""
-
-
-class RefinementSlices(NamedTuple):
-    """Slices of one plane that show a structure, or in which its networks see one.
-
-    Attributes:
-        images: as `detail_images` makes them, (k, 1, 2 size, 2 size).
-        own: class probabilities by the plane's own networks, (k, classes, size, size).
-        mean: those of all planes together.
-        labels: int8, (k, 2 size, 2 size), -1 for not annotated.
-    """
-
-    images: torch.Tensor
-    own: torch.Tensor
-    mean: torch.Tensor
-    labels: torch.Tensor
-
-
-@dataclass(frozen=True)
-class KeptStudy:
-    """A study whose slices lie in a file.
-
-    Attributes:
-        path: of the file.
-        patient: whose it is.
-        slices: of each plane that has any.
-    """
-
-    path: Path
-    patient: str
-    slices: Mapping[Plane, int]
-
-    def read(self, plane: Plane, first: int, last: int) -> RefinementSlices:
-        """Slices from the first on, before the last; float32.
-
-        Raises:
-            OrthoDiffusionError: UNREADABLE_FILE, when the file is gone or broken since it was written.
-        """
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                parts = [file.get_slice(f"{plane.value}/{name}")[first:last] for name in RefinementSlices._fields]
-        except (OSError, SafetensorError) as error:
-            raise _unreadable(self.path, str(error)) from error
-        images, own, mean, labels = parts
-        return RefinementSlices(images.float(), own.float(), mean.float(), labels)
 
 
 def kept_studies(
@@ -122,11 +71,11 @@ def kept_studies(
     for number, study in enumerate(studies):
         tell(number / len(studies))
         path = folder / f"refinement-{study.key}-{digest}.safetensors"
-        if _opened(path, study.patient) is None:
+        if kept_study(path, study.patient) is None:
             _make(path, study, models, one_piece)
-        found = _opened(path, study.patient)
+        found = kept_study(path, study.patient)
         if found is None:
-            raise _unreadable(path)
+            raise unreadable(path)
         kept.append(found)
     return [study for study in kept if study.slices]
 
@@ -140,29 +89,20 @@ def too_few_patients() -> OrthoDiffusionError:
     )
 
 
-def _unreadable(path: Path, detail: str = "") -> OrthoDiffusionError:
-    return OrthoDiffusionError(
-        ErrorKind.UNREADABLE_FILE,
-        "A study that was prepared cannot be read again.",
-        "Check that the folder of prepared studies is still there, and start the same command again.",
-        detail=f"{path} {detail}",
-    )
-
-
 def _make(path: Path, study: LabelledStudy, models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]) -> None:
     with named_study(study.id):
         series = list(study.series())
     with torch.inference_mode():
-        _write(path, study_slices(series, models, one_piece))
+        write_study(path, detailed_planes(series, models, one_piece))
 
 
-def study_slices(
+def detailed_planes(
     series: Sequence[LabelledSeries], models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]
-) -> dict[Plane, RefinementSlices]:
+) -> dict[Plane, DetailedPlane]:
     """What the networks see in a study, and the truth about it.
 
     Of several series of a plane, that with most slices counts, but one with a label map before all without. As in a
-    run, a 3D volume stands for the planes that have none.
+    run, a 3D volume stands for the planes that have none. None for a study without masks.
 
     Args:
         series: of the study.
@@ -181,21 +121,25 @@ def study_slices(
         plane: own_scores(models[plane], one.stack, 0, one_piece, lambda _: None) for plane, one in study.series.items()
     }
     views = views_of_planes(scores, study, lambda: None)
-    slices = {}
+    detailed = {}
     for plane, seen in views.of.items():
-        labels = best[plane].labels if plane in best else None
-        if labels is None:
-            continue
-        mean = scores_of_views(scores, plane, seen, one_piece, lambda: None)
+        mean = mean_of_views([scores[view] for view in seen], scores[plane], one_piece, lambda: None)
         size = mean.scores.shape[2]
-        truth = labels_by_area(to_network_axes(labels, plane).array, FACTOR * size)
-        annotated = (truth != NOT_ANNOTATED).flatten(1).any(dim=1)
-        shown = (truth > 0).flatten(1).any(dim=1) | (mean.scores[0] < 0.5).flatten(1).any(dim=1)
-        used = annotated & shown
-        images = detail_images(to_network_axes(best[plane].image, plane).array, size)
-        own = scores[plane].scores.transpose(0, 1)
-        slices[plane] = RefinementSlices(images[used], own[used], mean.scores.transpose(0, 1)[used], truth[used])
-    return slices
+        stack = to_network_axes(study.series[plane].stack, plane)
+        depth = stack.array.shape[2]
+        truth = torch.full((depth, FACTOR * size, FACTOR * size), NOT_ANNOTATED, dtype=torch.int8)
+        labels = best[plane].labels if plane in best else None
+        if labels is not None:
+            truth = labels_by_area(to_network_axes(labels, plane).array, FACTOR * size)
+        detailed[plane] = DetailedPlane(
+            detail_images(stack.array, size),
+            scores[plane].scores.transpose(0, 1),
+            mean.scores.transpose(0, 1),
+            truth,
+            torch.from_numpy(mean.affine),
+            torch.tensor([other in seen for other in Plane]),
+        )
+    return detailed
 
 
 def labels_by_area(labels: npt.NDArray[np.int16], size: int) -> torch.Tensor:
@@ -244,27 +188,3 @@ def _digest(planes: Mapping[Plane, TrainedPlane], one_piece: Sequence[int]) -> s
     files = sorted(path for pattern in CODE for path in LIBRARY.glob(pattern))
     code = b"".join(path.read_bytes() for path in files)
     return hashlib.sha256(f"{FORMAT} {networks_digest(planes)} {list(one_piece)} ".encode() + code).hexdigest()[:16]
-
-
-def _write(path: Path, slices: Mapping[Plane, RefinementSlices]) -> None:
-    tensors = {
-        f"{plane.value}/{name}": (tensor if name == "labels" else tensor.half()).contiguous()
-        for plane, one in slices.items()
-        for name, tensor in one._asdict().items()
-    }
-    write_whole(path, weights_bytes(tensors))
-
-
-def _opened(path: Path, patient: str) -> KeptStudy | None:
-    """What a file holds; None for one that is not there or broken."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            there = set(file.keys())
-            depths = {
-                plane: file.get_slice(f"{plane.value}/labels").get_shape()[0]
-                for plane in Plane
-                if f"{plane.value}/labels" in there
-            }
-    except (OSError, SafetensorError):
-        return None
-    return KeptStudy(path, patient, {plane: depth for plane, depth in depths.items() if depth > 0})

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.inference.exactness import compute_exactly
-from OrthoDiffusionLib.inference.refining import SLICES
+from OrthoDiffusionLib.inference.grids import label_grid
 from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fastest_layout
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
-from OrthoDiffusionLib.training.refinement_stacks import KeptStudy, RefinementSlices, too_few_patients
+from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
+from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, seen_again
+from OrthoDiffusionLib.training.refinement_stacks import too_few_patients
 from OrthoDiffusionLib.training.settings import RefinementSettings
 
 Report = Callable[[int, float], None]
 """Told the step, counted from 0, and its loss."""
 
 VALIDATION_SIZE = 10
-"""Studies at most that a validation looks at, all slices of all planes."""
+"""Studies at most that a validation looks at, all slices of all planes: half a minute each on one core."""
 
 
 class TrainedNetwork(NamedTuple):
@@ -35,7 +39,7 @@ class TrainedNetwork(NamedTuple):
         studies: that it learnt from.
         held_out: studies that it was validated on.
         before: mean Dice of the planes' mean on each plane's fine grid; None where those studies show no structure.
-        after: mean Dice of the refined planes, each by itself.
+        after: mean Dice of the mean of the refined planes there.
     """
 
     network: RefinementNetwork
@@ -53,6 +57,9 @@ def train_refinement(
     device: torch.device | str = "cpu",
 ) -> TrainedNetwork:
     """Train a refinement for all planes.
+
+    The first steps are of a first pass alone. What the network then finds in the studies that it learns from is
+    averaged over the planes, and stands for the mean of half of the parts from there on.
 
     Args:
         studies: with what the planes' networks found.
@@ -73,25 +80,30 @@ def train_refinement(
     train, validation = ([studies[index] for index in parts[name]] for name in ("train", "validation"))
     compute_exactly(torch.device(device))
     torch.manual_seed(settings.seed)
-    structures = len(load_joint(joint).structures)
-    network = fastest_layout(RefinementNetwork(structures + 1).to(device)).train()
+    structures = load_joint(joint).structures
+    one_piece = [structure.label for structure in structures if structure.one_piece]
+    network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
-    for step in range(settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate(step, settings)
-        drawn = refinement_batch(train, settings, step)
-        optimiser.zero_grad(set_to_none=True)
-        images = drawn.images.to(device=device, memory_format=torch.channels_last)
-        scores = network(images, drawn.own.to(device), drawn.mean.to(device))
-        loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
-        loss.backward()
-        stop_unless_finite(loss.item(), network.parameters(), step)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        report(step, loss.item())
+    again_from = round(settings.first_pass_share * settings.steps)
+    with TemporaryDirectory(dir=studies[0].path.parent, prefix="again-") as folder:
+        for step in range(settings.steps):
+            if step == again_from:
+                train = seen_again(network, train, one_piece, Path(folder))
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _rate(step, settings)
+            drawn = refinement_batch(train, settings, step)
+            optimiser.zero_grad(set_to_none=True)
+            images = drawn.images.to(device=device, memory_format=torch.channels_last)
+            scores = network(images, drawn.own.to(device), drawn.mean.to(device))
+            loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
+            loss.backward()
+            stop_unless_finite(loss.item(), network.parameters(), step)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            report(step, loss.item())
     network.eval().requires_grad_(False)
     looked_at = validation[:VALIDATION_SIZE]
-    gained = refinement_dice(network, looked_at, structures, device) or (None, None)
+    gained = refinement_dice(network, looked_at, len(structures), one_piece) or (None, None)
     return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *gained)
 
 
@@ -105,21 +117,20 @@ def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings,
 
 
 def refinement_dice(
-    network: RefinementNetwork, studies: Sequence[KeptStudy], structures: int, device: torch.device | str
+    network: RefinementNetwork, studies: Sequence[KeptStudy], structures: int, one_piece: Sequence[int]
 ) -> tuple[float, float] | None:
-    """Mean Dice over structures before and after refinement, on the fine grid, over all planes of the studies; None
-    where they show no structure.
+    """Mean Dice over structures before and after refinement, with the planes together as in a run, on the fine grid of
+    each plane with masks; None where the studies show no structure.
 
     Args:
-        network: on `device`.
+        network: in evaluation mode.
         studies: to look at.
         structures: how many there are.
-        device: of the network.
+        one_piece: labels of the structures that are one piece.
     """
     overlaps: dict[tuple[int, bool], list[float]] = {}
     for study in studies:
-        for plane in study.slices:
-            found, truth = _labelled(network, study, plane, device)
+        for found, truth in _labelled(network, study, one_piece):
             for label in range(1, structures + 1):
                 if (truth == label).any():
                     for refined, labels in enumerate(found):
@@ -133,20 +144,21 @@ def refinement_dice(
 
 
 def _labelled(
-    network: RefinementNetwork, study: KeptStudy, plane: Plane, device: torch.device | str
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Labels of a plane's slices before and after refinement, and the truth; what is not annotated is background."""
-    found: list[list[torch.Tensor]] = [[], []]
-    truth = []
-    for first in range(0, study.slices[plane], SLICES):
-        part = study.read(plane, first, min(first + SLICES, study.slices[plane]))
-        before = torch.nn.functional.interpolate(part.mean, scale_factor=FACTOR, mode="bilinear", align_corners=False)
-        with torch.inference_mode():
-            after = network(part.images.to(device), part.own.to(device), part.mean.to(device)).cpu()
-        for labels, scores in zip(found, (before, after), strict=True):
-            labels.append(scores.argmax(dim=1) * (part.labels != NOT_ANNOTATED))
-        truth.append(part.labels)
-    return [torch.cat(labels).numpy() for labels in found], torch.cat(truth).numpy()
+    network: RefinementNetwork, study: KeptStudy, one_piece: Sequence[int]
+) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    """Of each plane with masks, the labels before and after refinement, and the truth, in the slices that show a
+    structure; what is not annotated is background."""
+    planes = study.planes()
+    fine = refined_by_views(network, planes, one_piece)
+    for plane, numbers in study.slices.items():
+        shown, grid = list(numbers), fine[plane][plane]
+        truth = planes[plane].labels[shown].numpy()
+        depth, edge, _ = planes[plane].labels.shape
+        found = []
+        for volumes in ([mean_of(planes[plane])], list(fine[plane].values())):
+            labels, _ = label_grid(volumes, grid.affine, (edge, edge, depth), lambda: None)
+            found.append(np.moveaxis(labels, 2, 0)[shown] * (truth != NOT_ANNOTATED))
+        yield found, truth
 
 
 def _rate(step: int, settings: RefinementSettings) -> float:
@@ -160,17 +172,36 @@ def _draw(
     """A part of one slice, turned over at random, its image brighter or of more contrast."""
     study = studies[int(generator.integers(len(studies)))]
     plane = list(study.slices)[int(generator.integers(len(study.slices)))]
-    number = int(generator.integers(study.slices[plane]))
-    whole = study.read(plane, number, number + 1)
+    number = study.slices[plane][int(generator.integers(len(study.slices[plane])))]
+    chance = generator.random()
+    if chance < settings.alone_share:
+        whole = study.read(plane, number, "own")
+    else:
+        first_pass = study.again is None or chance < 0.5 * (1 + settings.alone_share)
+        whole = study.read(plane, number, "mean" if first_pass else "again")
     edge = min(settings.crop, *whole.own.shape[2:])
-    row, column = (int(generator.integers(length - edge + 1)) for length in whole.own.shape[2:])
+    row, column = _corner(whole, edge, settings.around_share, generator)
     rows, columns = (slice(start, start + edge) for start in (row, column))
     fine_rows, fine_columns = (slice(FACTOR * start, FACTOR * (start + edge)) for start in (row, column))
     images, labels = (tensor[..., fine_rows, fine_columns] for tensor in (whole.images, whole.labels))
     own, mean = (tensor[..., rows, columns] for tensor in (whole.own, whole.mean))
-    if generator.random() < settings.alone_share:
-        mean = own
+    if generator.random() < 0.5:
+        # From the stack's other end.
+        images, mean = images.flip(1), mean.flip(1)
     flipped = [axis for axis in (-2, -1) if generator.random() < 0.5]
     images = images * generator.uniform(0.8, 1.25) + generator.uniform(-0.2, 0.2)
     parts = (images.float(), own, mean, labels)
     return RefinementSlices(*(tensor.flip(flipped) for tensor in parts))
+
+
+def _corner(whole: RefinementSlices, edge: int, around_share: float, generator: np.random.Generator) -> tuple[int, int]:
+    """First row and column of a part: anywhere, or so that a pixel of a structure of the slice lies in it, each
+    structure as often as any other: ligaments fill few pixels."""
+    rows, columns = (length - edge for length in whole.own.shape[2:])
+    labels = whole.labels[0].numpy()
+    there = np.unique(labels[labels > 0])
+    if generator.random() >= around_share or not len(there):
+        return int(generator.integers(rows + 1)), int(generator.integers(columns + 1))
+    places = np.argwhere(labels == there[generator.integers(len(there))]) // FACTOR
+    row, column = places[generator.integers(len(places))] - generator.integers(edge // 8, edge - edge // 8, size=2)
+    return int(np.clip(row, 0, rows)), int(np.clip(column, 0, columns))

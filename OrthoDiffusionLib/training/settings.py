@@ -227,8 +227,10 @@ class RefinementSettings(BaseModel):
         weight_decay: of AdamW.
         steps: of the optimiser.
         batch: parts of slices a step.
-        crop: coarse pixels along a part's edges.
+        crop: coarse pixels along a part's edges, a multiple of four.
         alone_share: share of the parts in which the plane's own networks stand for the mean of all planes.
+        around_share: share of the parts that show a structure which is drawn first.
+        first_pass_share: of the steps, before what the first pass found is refined a second time.
         validation_share: of the patients.
         seed: of weights, parts and the split.
     """
@@ -236,12 +238,14 @@ class RefinementSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learning_rate: float = Field(default=2e-3, gt=0)
-    warm_up: int = Field(default=50, ge=1)
+    warm_up: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
-    steps: int = Field(default=3000, ge=1)
+    steps: int = Field(default=9000, ge=1)
     batch: int = Field(default=8, ge=1)
-    crop: int = Field(default=64, ge=8)
+    crop: int = Field(default=64, ge=8, multiple_of=4)
     alone_share: float = Field(default=0.15, ge=0, le=1)
+    around_share: float = Field(default=0.6, ge=0, le=1)
+    first_pass_share: float = Field(default=0.3, ge=0, le=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
 

@@ -77,8 +77,8 @@ def described_refinement(
     gained = "studies of other patients showed no structure to compare"
     if trained.before is not None and trained.after is not None:
         gained = (
-            f"mean Dice of each plane's refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over all"
-            f" slices of {trained.held_out} studies of other patients"
+            f"mean Dice of the refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over all slices"
+            f" of {trained.held_out} studies of other patients"
         )
     history = (
         f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"

@@ -22,12 +22,13 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference import engine as engine_module
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.grids import ScoreVolume, label_grid, network_grid_affine
-from OrthoDiffusionLib.inference.refining import detail_images, refined
+from OrthoDiffusionLib.inference.refining import MARGIN, detail_images, refined
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
+from OrthoDiffusionLib.inference.structure_scores import refined_views
 from OrthoDiffusionLib.inference.views import Views
 from OrthoDiffusionLib.inference.watch import Unwatched
-from OrthoDiffusionLib.networks.refinement import FACTOR, REACH, RefinementNetwork
+from OrthoDiffusionLib.networks.refinement import FACTOR, MULTIPLE, SEEN, RefinementNetwork, with_neighbours
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
 from OrthoDiffusionLib.volumes.volume import Volume
 
@@ -52,13 +53,13 @@ def centre(weights: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return np.asarray(affine @ [*index, 1])[:3]
 
 
-def ball() -> tuple[Volume, np.ndarray]:
-    """An oblique, anisotropic, odd-sized stack with a ball of radius 14 mm, and the ball's centre in RAS, mm."""
+def ball(radius: float = 14) -> tuple[Volume, np.ndarray]:
+    """An oblique, anisotropic, odd-sized stack with a ball of this radius in mm, and the ball's centre in RAS, mm."""
     shape, spacing = (149, 171, 23), (0.62, 0.55, 3.3)
     affine = oblique(shape, spacing)
     middle = affine @ [81, 92, 12, 1]
     places = np.einsum("rc,cijk->rijk", affine[:3, :3], np.indices(shape)) + affine[:3, 3][:, None, None, None]
-    inside = np.linalg.norm(places - middle[:3, None, None, None], axis=0) < 14
+    inside = np.linalg.norm(places - middle[:3, None, None, None], axis=0) < radius
     return Volume((100 + 300 * inside).astype(np.int16), affine), middle[:3]
 
 
@@ -76,15 +77,15 @@ def test_images_and_probabilities_lie_where_they_were() -> None:
     turned = to_network_axes(volume, Plane.SAGITTAL)
     fine_affine = network_grid_affine(turned.affine, turned.array.shape, FACTOR * SIZE)
     images = detail_images(turned.array, SIZE)
-    assert images.shape == (23, 1, FACTOR * SIZE, FACTOR * SIZE)
+    assert images.shape == (23, FACTOR * SIZE, FACTOR * SIZE)
     assert images.mean() == pytest.approx(0, abs=0.05)
-    bright = np.moveaxis((images[:, 0] - images.min()).numpy(), 0, 2)
+    bright = np.moveaxis((images - images.min()).numpy(), 0, 2)
     assert np.allclose(centre(bright, fine_affine), middle, atol=0.15)
     scores = coarse_scores(volume)
     torch.manual_seed(0)
     unchanged = RefinementNetwork(2).eval()
     with torch.inference_mode():
-        fine = refined(unchanged, volume, Plane.SAGITTAL, scores, scores, lambda: None)
+        fine = refined(unchanged, images, scores, scores, lambda: None)
     assert np.allclose(fine.affine, fine_affine)
     assert torch.allclose(fine.scores.sum(dim=0), torch.ones(()), atol=1e-5)
     labels, _ = label_grid([fine], volume.affine, volume.shape, lambda: None)
@@ -94,7 +95,7 @@ def test_images_and_probabilities_lie_where_they_were() -> None:
 
 
 def test_the_network_is_asked_around_structures_alone() -> None:
-    volume, _ = ball()
+    volume, _ = ball(radius=5)
     scores = coarse_scores(volume)
     network = RefinementNetwork(2).eval()
     torch.nn.init.constant_(network.leave.bias, 1.0)
@@ -102,9 +103,11 @@ def test_the_network_is_asked_around_structures_alone() -> None:
         # It says class 1 everywhere.
         network.leave.bias[FACTOR**2 :] = 20.0
     with torch.inference_mode():
-        fine = refined(network, volume, Plane.SAGITTAL, scores, scores, lambda: None).scores.argmax(dim=0)
+        images = detail_images(to_network_axes(volume, Plane.SAGITTAL).array, SIZE)
+        fine = refined(network, images, scores, scores, lambda: None).scores.argmax(dim=0)
     rows, columns = torch.nonzero((scores.scores[1] > 0.02).any(dim=0), as_tuple=True)
-    low, high = FACTOR * (int(rows.min()) - REACH), FACTOR * (int(rows.max()) + 1 + REACH)
+    low, high = int(rows.min()) - MARGIN, int(rows.max()) + 1 + MARGIN
+    low, high = FACTOR * (low - low % MULTIPLE), FACTOR * (high + -high % MULTIPLE)
     assert low > 0
     assert high < FACTOR * SIZE
     assert not fine[:, :low].any()
@@ -122,7 +125,8 @@ def test_constant_slices_and_a_stack_without_structures_are_no_trouble() -> None
     bright = detail_images(1e37 * np.random.default_rng(0).random((31, 33, 5)), SIZE)
     assert bright.std() == pytest.approx(1, abs=0.01)
     with torch.inference_mode():
-        fine = refined(RefinementNetwork(2).eval(), volume, Plane.SAGITTAL, scores, scores, lambda: None)
+        images = detail_images(to_network_axes(volume, Plane.SAGITTAL).array, SIZE)
+        fine = refined(RefinementNetwork(2).eval(), images, scores, scores, lambda: None)
     assert bool((fine.scores[0] > 0.99).all())
 
 
@@ -132,15 +136,43 @@ def test_a_fine_pixel_of_the_image_answers_at_its_own_place() -> None:
         for parameter in network.parameters():
             parameter.zero_()
         for sub_pixel in range(FACTOR**2):
-            network.enter.weight[sub_pixel, sub_pixel, 1, 1] = 1
+            # Of the slice itself, between its neighbours.
+            network.enter.weight[sub_pixel, SEEN // 2 * FACTOR**2 + sub_pixel, 1, 1] = 1
             network.leave.weight[FACTOR**2 + sub_pixel, sub_pixel, 1, 1] = 20
     nothing = torch.tensor([1.0, 0.0])[None, :, None, None].expand(1, 2, 8, 8)
     for row, column in ((6, 9), (7, 8), (6, 8), (7, 9)):
-        image = torch.zeros(1, 1, 16, 16)
-        image[0, 0, row, column] = 4
+        images = torch.zeros(1, SEEN, 16, 16)
+        images[0, SEEN // 2, row, column] = 4
         with torch.inference_mode():
-            found = network(image, nothing, nothing).argmax(dim=1)[0]
+            found = network(images, nothing, nothing[:, None].expand(1, SEEN, 2, 8, 8)).argmax(dim=1)[0]
         assert torch.nonzero(found).tolist() == [[row, column]]
+
+
+def test_every_slice_is_seen_between_its_neighbours() -> None:
+    stack = torch.arange(5)[:, None] * torch.ones(2)
+    assert with_neighbours(stack, 1, 3)[..., 0].tolist() == [[0, 1, 2], [1, 2, 3]]
+    assert with_neighbours(stack, 0, 1)[..., 1].tolist() == [[0, 0, 1]]
+    assert with_neighbours(stack, 3, 5)[..., 1].tolist() == [[2, 3, 4], [3, 4, 4]]
+    assert with_neighbours(stack[:1], 0, 1)[..., 0].tolist() == [[0, 0, 0]]
+
+
+def test_a_second_pass_starts_from_the_mean_of_what_the_first_one_found() -> None:
+    """Each pass of this network makes class 1 likelier by the same factor, so two make it so by its square."""
+    volume, _ = ball()
+    own = coarse_scores(volume)
+    half = ScoreVolume(torch.full_like(own.scores, 0.5), own.affine)
+    network = RefinementNetwork(2).eval()
+    with torch.no_grad():
+        network.leave.bias[FACTOR**2 :] = 1.0
+    images = dict.fromkeys((Plane.SAGITTAL, Plane.AXIAL), detail_images(volume.array, SIZE)[: half.scores.shape[1]])
+    scores = dict.fromkeys(images, half)
+    for passes in (1, 2):
+        with torch.inference_mode():
+            fine = refined_views(network, images, scores, tuple(images), (), lambda: None, passes)
+        for found in fine.values():
+            assert found.scores.shape[2:] == (FACTOR * SIZE, FACTOR * SIZE)
+            odds = found.scores[1] / found.scores[0]
+            assert torch.allclose(odds, torch.tensor(float(passes)).exp(), rtol=1e-3)
 
 
 def bundle_with_refinement(folder: Path) -> Path:

@@ -18,13 +18,15 @@ from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.refining import detail_images
+from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork
+from OrthoDiffusionLib.training.refinement_files import KeptStudy
+from OrthoDiffusionLib.training.refinement_passes import seen_again
 from OrthoDiffusionLib.training.refinement_stacks import (
-    KeptStudy,
+    detailed_planes,
     kept_studies,
     labels_by_area,
     networks_digest,
     plane_model,
-    study_slices,
 )
 from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
@@ -67,18 +69,53 @@ def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy])
     assert trained.after > 0.8
     again = train_refinement(kept, "knee", SETTINGS, lambda *_: None)
     assert again.after == trained.after
+    assert not list(kept[0].path.parent.glob("again-*"))
     assert all(map(torch.equal, trained.network.state_dict().values(), again.network.state_dict().values()))
 
 
 def test_parts_are_of_one_size_and_their_labels_lie_on_them(kept: list[KeptStudy]) -> None:
     drawn = refinement_batch(kept, SETTINGS, 3)
-    assert drawn.images.shape == (4, 1, 32, 32)
-    assert drawn.own.shape == drawn.mean.shape == (4, 12, 16, 16)
+    assert drawn.images.shape == (4, 3, 32, 32)
+    assert drawn.own.shape == (4, 12, 16, 16)
+    assert drawn.mean.shape == (4, 3, 12, 16, 16)
+    assert drawn.labels.shape == (4, 32, 32)
     for step in range(20):
         drawn = refinement_batch(kept, SETTINGS, step)
         ball = drawn.labels == 1
         if ball.any() and not ball.all():
-            assert drawn.images[:, 0][ball].mean() > drawn.images[:, 0][~ball].mean() + 1
+            assert drawn.images[:, 1][ball].mean() > drawn.images[:, 1][~ball].mean() + 1
+
+
+def test_what_a_first_pass_finds_is_averaged_over_the_planes(kept: list[KeptStudy], tmp_path: Path) -> None:
+    """This network finds class 1 wherever it looks."""
+    network = RefinementNetwork(12)
+    with torch.no_grad():
+        network.leave.bias[FACTOR**2 : 2 * FACTOR**2] = 20.0
+    (again, *others) = seen_again(network, kept, (), tmp_path)
+    assert len(others) == len(kept) - 1
+    assert network.training
+    for plane, numbers in again.slices.items():
+        before, after = again.read(plane, numbers[0]), again.read(plane, numbers[0], "again")
+        assert after.mean.shape == before.mean.shape
+        assert torch.equal(after.images, before.images)
+        assert torch.allclose(after.mean.sum(dim=2), torch.ones(()), atol=0.01)
+        assert after.mean[:, 1, 1].mean() > 0.9 > before.mean[:, 1, 1].mean()
+
+
+def test_slices_are_read_between_their_neighbours(kept: list[KeptStudy]) -> None:
+    study = kept[0]
+    for plane, one in study.planes().items():
+        truly = torch.nonzero((one.labels > 0).flatten(1).any(dim=1)).flatten().tolist()
+        assert set(study.slices[plane]) >= set(truly)
+        last = len(one.images) - 1
+        for number in (0, 1, last):
+            read = study.read(plane, number)
+            near = [max(number - 1, 0), number, min(number + 1, last)]
+            assert torch.equal(read.images[0], one.images[near])
+            assert torch.equal(read.mean[0], one.mean[near])
+            assert torch.equal(read.own[0], one.own[number])
+            assert torch.equal(study.read(plane, number, "own").mean[0], one.own[near])
+            assert torch.equal(read.labels[0], one.labels[number])
 
 
 def test_what_was_found_is_kept_for_these_networks_alone(dataset: Path, kept: list[KeptStudy]) -> None:
@@ -92,7 +129,7 @@ def test_what_was_found_is_kept_for_these_networks_alone(dataset: Path, kept: li
         kept_studies(studies, untrained(1), folder, lambda _: None, "cpu")
     kept[0].path.write_bytes(b"broken")
     with pytest.raises(OrthoDiffusionError) as caught:
-        kept[0].read(Plane.AXIAL, 0, 1)
+        kept[0].read(Plane.AXIAL, 0)
     assert caught.value.kind is ErrorKind.UNREADABLE_FILE
     assert kept_studies(labelled_entries(read_manifest(dataset)), untrained(0), folder, lambda _: None, "cpu") == kept
 
@@ -107,7 +144,7 @@ def test_labels_lie_where_the_image_does_on_any_grid() -> None:
         fewer = labels_by_area(labels, 256)
         assert fewer.shape == (2, 256, 256)
         assert set(fewer.unique().tolist()) == {-1, 0, 4}
-        images = detail_images(np.where(labels == 4, 100, 0), 128)[:, 0]
+        images = detail_images(np.where(labels == 4, 100, 0), 128)
         bright = (images - images.min())[0].numpy()
         for axis in (0, 1):
             along = np.arange(256) if axis else np.arange(256)[:, None]
@@ -126,11 +163,10 @@ def test_series_with_masks_count_before_longer_ones_without(kept: list[KeptStudy
     masked = axial._replace(labels=dataclasses.replace(axial.labels, array=partly))
     deeper = np.concatenate([np.asarray(axial.image.array)] * 2, axis=2)
     longer = axial._replace(image=dataclasses.replace(axial.image, array=deeper), labels=None)
-    slices = study_slices([masked, longer], models, ())
-    assert set(slices) == {Plane.AXIAL}
-    assert 0 < len(slices[Plane.AXIAL].labels) <= 9
-    assert slices[Plane.AXIAL].labels.min() >= 0
-    assert study_slices([longer], models, ()) == {}
+    found = detailed_planes([masked, longer], models, ())[Plane.AXIAL]
+    assert len(found.labels) == SHAPE[2]
+    assert (found.labels == -1).flatten(1).all(dim=1).tolist() == [*[True] * 9, *[False] * (SHAPE[2] - 9)]
+    assert detailed_planes([longer], models, ()) == {}
 
 
 def test_one_patient_is_too_few_and_what_is_no_number_ends_it(kept: list[KeptStudy]) -> None:
