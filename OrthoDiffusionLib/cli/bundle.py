@@ -124,6 +124,23 @@ def export_command(
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
 
+@app.command("refine")
+def refine_command(
+    bundle: Annotated[str, typer.Argument(metavar="NAME|DIR")],
+    refinement: Annotated[Path, typer.Option(help="Output folder of `train-refinement --bundle` for this bundle.")],
+    output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
+    card: Annotated[Path, typer.Option(help="YAML file with what only people know: name, licence, data, limits.")],
+) -> None:
+    """Make a bundle of another one and a refinement of its outlines; its networks and calibration stay as they are."""
+    with reported():
+        from OrthoDiffusionLib.training.exporting import BundleCard, export_refined
+        from OrthoDiffusionLib.training.settings import load_settings
+
+        about = load_settings(BundleCard, str(card))
+        made = export_refined(output, open_bundle(find_bundle(bundle)), refinement, about)
+        out.print(f"Written to {made.folder}", soft_wrap=True)
+
+
 def _problem(entry: BundleEntry) -> str | None:
     try:
         open_bundle(entry.folder)

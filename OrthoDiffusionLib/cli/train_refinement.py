@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.progress import Progress
 
+from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     Phantoms,
@@ -21,17 +23,25 @@ from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from OrthoDiffusionLib.anatomy import Plane
     from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
+    from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 
 def train_refinement(
+    output: Annotated[Path, typer.Option(help="Folder of the trained refinement.")],
     plane: Annotated[
-        list[str],
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
             metavar="PLANE=DIR", help="Output folder of train-segmentation or train-diagnosis, of each plane."
         ),
-    ],
-    output: Annotated[Path, typer.Option(help="Folder of the trained refinement.")],
+    ] = None,
+    bundle: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Name or folder of a bundle whose planes are taken instead; see `bundle refine`."),
+    ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
     config: Annotated[str, typer.Option(help="refinement, or a YAML file.")] = "refinement",
@@ -41,20 +51,22 @@ def train_refinement(
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
-    They stay as they are. What they find in a study, some 90 MB, is kept in the cache: the same command, killed and
+    They stay as they are. What they find in a study, some 120 MB, is kept in the cache: the same command, killed and
     started again, need not find it again, and trains from the start.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
+
+    With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both.
     """
     with reported(kept="What was prepared is kept.", when_short="Close other programs, or choose --set batch=4."):
         from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
         from OrthoDiffusionLib.training.settings import RefinementSettings, load_settings
-        from OrthoDiffusionLib.training.trained_plane import common_description, load_plane
+        from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
 
-        planes = {named: load_plane(folder) for named, folder in plane_folders(plane).items()}
+        planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
         if lacking := [named.value for named, trained in planes.items() if trained.networks.segmentation is None]:
             raise OrthoDiffusionError(
@@ -87,6 +99,21 @@ def train_refinement(
         if trained.before is not None and trained.after is not None and trained.after <= trained.before:
             err.print("[yellow]Warning:[/] The refinement is no gain; a bundle is better without it.", soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
+
+
+def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlane]:
+    from OrthoDiffusionLib.training.starting_points import planes_of_bundle
+    from OrthoDiffusionLib.training.trained_plane import load_plane
+
+    if bool(named) == (bundle is not None):
+        raise OrthoDiffusionError(
+            ErrorKind.USAGE,
+            "A refinement is trained on the planes of folders, or on those of a bundle.",
+            "Give --plane for each plane, or --bundle.",
+        )
+    if bundle is None:
+        return {plane: load_plane(folder) for plane, folder in plane_folders(named).items()}
+    return planes_of_bundle(open_bundle(find_bundle(bundle)))
 
 
 def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_contrast: bool) -> list[LabelledStudy]:

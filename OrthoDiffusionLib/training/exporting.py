@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,11 +14,12 @@ from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import write_bundle
 from OrthoDiffusionLib.bundles.opening import Bundle
+from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
 from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fusion
 from OrthoDiffusionLib.training.settings import FineTuneSettings
-from OrthoDiffusionLib.training.starting_points import is_pretraining, starting_point
+from OrthoDiffusionLib.training.starting_points import is_pretraining, planes_of_bundle, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
 from OrthoDiffusionLib.training.trained_refinement import load_refinement
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
@@ -123,22 +125,9 @@ def export_bundle(
     weights |= fused.weights
     refining = None
     if refinement is not None:
-        refiner = load_refinement(refinement)
-        refiner.check_belongs_to(trained)
-        weights[REFINEMENT_FILE] = refiner.network.state_dict()
-        refining = {"weights": REFINEMENT_FILE, "training": refiner.description.history}
+        refining, weights[REFINEMENT_FILE] = _refining(refinement, trained)
     description = {
-        "name": card.name,
-        "version": card.version,
-        "title": card.title,
-        "intended_use": card.intended_use,
-        "license": card.license,
-        "task": f"Segmentation of structures of the {joint.name} in MR images, and probabilities of findings",
-        "description": card.title,
-        "authors": card.authors,
-        "copyright": card.copyright,
-        "monai_version": "1.6.1",
-        "joint": joint.name,
+        **_told(card, joint.name),
         "structures": [structure.model_dump(mode="json") for structure in joint.structures],
         "findings": [finding.model_dump(mode="json") for finding in joint.findings],
         "network": {
@@ -151,6 +140,61 @@ def export_bundle(
         "fusion": fused.section,
         "refinement": refining,
         "calibration": fused.calibration,
+        "lineage": _lineage("export", "Trained with OrthoDiffusion for 3D Slicer; see each plane's training."),
+    }
+    return _written(folder, description, weights, card)
+
+
+def export_refined(folder: Path, source: Bundle, refinement: Path, card: BundleCard) -> Bundle:
+    """Write a bundle whose planes, heads and calibration are another one's, with a refinement in place of its own.
+
+    Args:
+        folder: of the bundle; must not exist yet.
+        source: the other one, with all of its weights.
+        refinement: folder of a refinement that was trained on its planes' masks.
+        card: what people know about the model.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID; BAD_SETTINGS, when the refinement belongs to other networks; what
+            reading and writing a bundle raises.
+    """
+    manifest = source.manifest
+    weights = {name: read_weights(source, name) for name in manifest.weight_files()}
+    if manifest.refinement is not None:
+        del weights[manifest.refinement.weights]
+    refining, weights[REFINEMENT_FILE] = _refining(refinement, planes_of_bundle(source))
+    before = manifest.written()
+    kept = ("structures", "findings", "network", "planes", "fusion", "calibration")
+    description = {
+        **_told(card, manifest.joint),
+        **{key: before[key] for key in kept if key in before},
+        "refinement": refining,
+        "lineage": _lineage(
+            "refine", f"{manifest.name} {manifest.version} ({source.manifest_sha256}) with another refinement."
+        ),
+    }
+    return _written(folder, description, weights, card)
+
+
+def _refining(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    refiner = load_refinement(folder)
+    refiner.check_belongs_to(planes)
+    return {"weights": REFINEMENT_FILE, "training": refiner.description.history}, refiner.network.state_dict()
+
+
+def _told(card: BundleCard, joint: str) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "version": card.version,
+        "title": card.title,
+        "intended_use": card.intended_use,
+        "license": card.license,
+        "task": f"Segmentation of structures of the {joint} in MR images, and probabilities of findings",
+        "description": card.title,
+        "authors": card.authors,
+        "copyright": card.copyright,
+        "monai_version": "1.6.1",
+        "joint": joint,
         "training_data": {
             "description": card.data,
             "studies": card.studies,
@@ -158,15 +202,22 @@ def export_bundle(
             "seeds": card.seeds,
             "known_limits": card.known_limits,
         },
-        "lineage": {
-            "created_by": f"orthodiffusion bundle export {__version__}",
-            "created_on": date.today().isoformat(),
-            "source": "Trained with OrthoDiffusion for 3D Slicer; see each plane's training.",
-        },
     }
+
+
+def _lineage(command: str, source: str) -> dict[str, str]:
+    return {
+        "created_by": f"orthodiffusion bundle {command} {__version__}",
+        "created_on": date.today().isoformat(),
+        "source": source,
+    }
+
+
+def _written(
+    folder: Path, description: Mapping[str, Any], weights: Mapping[str, Mapping[str, torch.Tensor]], card: BundleCard
+) -> Bundle:
     try:
-        readme = _readme(card, trained, "" if refining is None else refining["training"])
-        return write_bundle(folder, description, weights, readme, card.license_text)
+        return write_bundle(folder, description, weights, _readme(card, description), card.license_text)
     except ValidationError as error:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
@@ -198,9 +249,9 @@ def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _readme(card: BundleCard, trained: Mapping[Plane, TrainedPlane], refining: str) -> str:
+def _readme(card: BundleCard, description: Mapping[str, Any]) -> str:
     lines = [f"# {card.title}", "", f"**{card.intended_use}**", "", card.data, "", "## Training", ""]
-    lines += [f"- {plane.value}: {' '.join(networks.description.history)}" for plane, networks in trained.items()]
-    lines += [f"- all planes: {refining}"] if refining else []
+    lines += [f"- {plane}: {recipe['encoder_training']}" for plane, recipe in description["planes"].items()]
+    lines += [f"- all planes: {description['refinement']['training']}"] if description["refinement"] else []
     lines += ["", "## Known limits", "", *(f"- {limit}" for limit in card.known_limits)]
     return "\n".join(lines) + "\n"

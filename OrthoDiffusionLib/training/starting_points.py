@@ -9,7 +9,7 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
-from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
@@ -97,35 +97,47 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     return TrainedPlane(description, networks.eval().requires_grad_(False))
 
 
+def planes_of_bundle(bundle: Bundle) -> dict[Plane, TrainedPlane]:
+    """A bundle's networks, as if they had been trained just now; on the CPU.
+
+    Raises:
+        OrthoDiffusionError: what loading a bundle raises.
+    """
+    manifest, planes = bundle.manifest, {}
+    for plane, model in load_model(bundle, torch.device("cpu")).planes.items():
+        recipe = model.recipe
+        description = PlaneDescription(
+            joint=manifest.joint,
+            plane=plane,
+            base_channels=manifest.network.base_channels,
+            channel_multipliers=manifest.network.channel_multipliers,
+            block=recipe.block,
+            timestep=recipe.timestep,
+            window_size=model.window_size,
+            skips=recipe.skips,
+            pooling=recipe.pooling,
+            reads_structures=recipe.reads_structures,
+            history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
+        )
+        planes[plane] = TrainedPlane(description, model.networks)
+    return planes
+
+
 def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
     bundle = open_bundle(find_bundle(source))
-    manifest, model = bundle.manifest, load_model(bundle, torch.device("cpu")).planes.get(plane)
-    if model is None:
+    manifest, trained = bundle.manifest, planes_of_bundle(bundle).get(plane)
+    if trained is None:
         raise OrthoDiffusionError(
             ErrorKind.WRONG_PLANE, f"The bundle has no encoder of the {plane.value} plane.", "Choose another bundle."
         )
-    recipe = model.recipe
-    description = PlaneDescription(
-        joint=manifest.joint,
-        plane=plane,
-        base_channels=manifest.network.base_channels,
-        channel_multipliers=manifest.network.channel_multipliers,
-        block=recipe.block,
-        timestep=recipe.timestep,
-        window_size=model.window_size,
-        skips=recipe.skips,
-        pooling=recipe.pooling,
-        reads_structures=recipe.reads_structures,
-        history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
-    )
-    trained, vocabulary = TrainedPlane(description, model.networks), load_joint(joint)
+    recipe, vocabulary = trained.description, load_joint(joint)
     same_decoder = recipe.block == settings.block and (
         [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in vocabulary.structures]
     )
     same_findings = [f.key for f in manifest.findings] == [f.key for f in vocabulary.findings]
     if same_decoder and same_findings and recipe.timestep == settings.timestep:
         return trained
-    if same_decoder and model.networks.segmentation is not None and isinstance(settings, SegmentationSettings):
+    if same_decoder and trained.networks.segmentation is not None and isinstance(settings, SegmentationSettings):
         return _decoder_at(trained, joint, settings.timestep)
     return _encoder_alone(trained, joint, settings)
 

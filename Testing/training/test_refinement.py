@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
 from tiny_dataset import SHAPE, write_dataset
+from trained_planes import CARD
 from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
@@ -220,8 +224,53 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
         ([axial, axial, *data], 2, "names no folder of a plane"),
         ([f"--plane=axial={tmp_path / 'encoder'}", *data], None, "have no segmentation decoder: axial"),
         ([f"--plane=coronal={tmp_path / 'axial'}", *data], None, "are of the axial plane"),
+        (data, 2, "on the planes of folders, or on those of a bundle"),
+        ([axial, "--bundle=any", *data], 2, "on the planes of folders, or on those of a bundle"),
         ([axial, "--dataset", str(dataset.parent / "ankles.json")], None, "The dataset is of the ankle"),
     ):
         refused = CliRunner().invoke(app, ["train-refinement", *arguments, *output])
         assert sentence in " ".join(refused.output.split()), refused.output
         assert refused.exit_code == code if code is not None else refused.exit_code > 2
+
+
+def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Path) -> None:
+    """Twice: the second one takes the first one's place, and learns from the same masks."""
+    card = tmp_path / "card.yaml"
+    fields = {**CARD.model_dump(mode="json"), "name": "refined", "version": "2.0"}
+    card.write_text(yaml.safe_dump({**fields, "known_limits": list(fields["known_limits"])}), encoding="utf-8")
+    source = write_tiny_bundle(tmp_path / "plain", dict.fromkeys(PLANES, (SEGMENTS, DIAGNOSES)))
+    few = ["--set=steps=2", "--set=crop=16", "--set=batch=2"]
+    for number in (1, 2):
+        trained, output = tmp_path / f"trained-{number}", tmp_path / f"refined-{number}"
+        for arguments in (
+            ["train-refinement", "--bundle", str(source), "--dataset", str(dataset), "--output", str(trained), *few],
+            [
+                "bundle",
+                "refine",
+                str(source),
+                "--refinement",
+                str(trained),
+                "--card",
+                str(card),
+                "--output",
+                str(output),
+            ],
+        ):
+            done = CliRunner().invoke(app, arguments)
+            assert done.exit_code == 0, done.output
+        before, after = (open_bundle(folder).manifest for folder in (source, output))
+        assert (after.name, after.version) == ("refined", "2.0")
+        assert after.refinement is not None
+        assert "2 steps" in after.refinement.training
+        assert f"{before.name} {before.version}" in after.lineage.source
+        shared = set(before.weight_files()) - {after.refinement.weights}
+        assert shared == set(after.weight_files()) - {after.refinement.weights}
+        assert all(before.files[name] == after.files[name] for name in shared)
+        assert after.planes == before.planes
+        assert "Refinement of all planes" in (output / "docs" / "README.md").read_text(encoding="utf-8")
+        source = output
+    other = write_tiny_bundle(tmp_path / "other", {PLANES[0]: (SEGMENTS,)})
+    arguments = ["bundle", "refine", str(other), "--refinement", str(trained), "--card", str(card)]
+    refused = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "wrong")])
+    assert "masks of other networks" in " ".join(refused.output.split())
+    assert not (tmp_path / "wrong").exists()
