@@ -74,10 +74,10 @@ def refined_views(
     """
     found = {plane: scores[plane] for plane in views}
     for _ in range(passes):
-        fine = {}
+        means = {plane: mean_of_views(list(found.values()), scores[plane], one_piece, check) for plane in views}
+        # What the pass before found is gone by now: no machine needs room for both.
+        found = {}
         for plane in views:
-            mean = mean_of_views(list(found.values()), scores[plane], one_piece, check)
-            fine[plane] = refined(network, images[plane], scores[plane], mean, check)
-            keep_one_piece(fine[plane].scores, one_piece, check)
-        found = fine
+            found[plane] = refined(network, images[plane], scores[plane], means.pop(plane), check)
+            keep_one_piece(found[plane].scores, one_piece, check)
     return found
