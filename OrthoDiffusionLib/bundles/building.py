@@ -16,7 +16,7 @@ import safetensors
 import torch
 
 from OrthoDiffusionLib.bundles.manifest import SCHEMA_VERSION, BundleManifest
-from OrthoDiffusionLib.bundles.opening import CARD_FILE, Bundle, open_bundle
+from OrthoDiffusionLib.bundles.opening import CARD_FILE, LICENSE_FILE, Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError, is_disk_full
@@ -69,7 +69,7 @@ def write_bundle(
     contents = {name: weights_bytes(tensors) for name, tensors in weights.items()}
     contents["configs/inference.json"] = _json(INFERENCE_CONFIG)
     contents[CARD_FILE] = readme.encode()
-    contents["LICENSE"] = license_text.encode()
+    contents[LICENSE_FILE] = license_text.encode()
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
     manifest = BundleManifest.model_validate(
         {"schema_version": SCHEMA_VERSION, **_package_versions(), **description, "files": hashes}

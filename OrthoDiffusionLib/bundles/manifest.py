@@ -46,7 +46,8 @@ class NetworkSize(_Part):
     base_channels: int = Field(ge=32, multiple_of=32)
     channel_multipliers: tuple[Multiplier, ...] = Field(default=(1, 1, 2, 2, 4), min_length=2)
     window_slices: int = Field(default=16, ge=16)
-    window_size: int = Field(default=256, ge=32)
+    # Four, for a refinement has three levels whatever the encoders have.
+    window_size: int = Field(default=256, ge=32, multiple_of=4)
 
     @model_validator(mode="after")
     def _check_window(self) -> NetworkSize:

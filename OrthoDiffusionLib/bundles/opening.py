@@ -16,11 +16,12 @@ from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 CARD_FILE = "docs/README.md"
-REQUIRED_FILES = ("configs/inference.json", CARD_FILE, "LICENSE")
+LICENSE_FILE = "LICENSE"
+REQUIRED_FILES = ("configs/inference.json", CARD_FILE, LICENSE_FILE)
 IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 HARMLESS_SUFFIXES = frozenset({WEIGHTS_SUFFIX, ".json", ".yaml", ".md", ".txt", ".csv", ".png"})
-NAMES_WITHOUT_SUFFIX = frozenset({"LICENSE", "NOTICE"})
+NAMES_WITHOUT_SUFFIX = frozenset({LICENSE_FILE, "NOTICE"})
 """Anything of another kind is refused; so a format that can carry code need not be known by name."""
 
 PICKLE_PROTOCOL_BYTES = frozenset(range(2, 6))

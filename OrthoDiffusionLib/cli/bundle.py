@@ -1,4 +1,4 @@
-"""`orthodiffusion bundle`: list, verify, import and export model packages."""
+"""`orthodiffusion bundle`: list, verify, import, export and refine model packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from OrthoDiffusionLib.bundles.registry import BundleEntry, find_bundle, list_bu
 from OrthoDiffusionLib.cli.reporting import out, print_json, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
-app = typer.Typer(help="List, verify, import and export model packages.", no_args_is_help=True)
+app = typer.Typer(help="List, verify, import, export and refine model packages.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -129,15 +129,17 @@ def refine_command(
     bundle: Annotated[str, typer.Argument(metavar="NAME|DIR")],
     refinement: Annotated[Path, typer.Option(help="Output folder of `train-refinement --bundle` for this bundle.")],
     output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
-    card: Annotated[Path, typer.Option(help="YAML file with what only people know: name, licence, data, limits.")],
+    card: Annotated[
+        Path, typer.Option(help="YAML file: name and version of the new bundle; data, studies, and known_limits of it.")
+    ],
 ) -> None:
     """Make a bundle of another one and a refinement of its outlines; its networks and calibration stay as they are."""
     with reported():
-        from OrthoDiffusionLib.training.exporting import BundleCard, export_refined
+        from OrthoDiffusionLib.training.exporting import RefinementCard, export_refined
         from OrthoDiffusionLib.training.settings import load_settings
 
-        about = load_settings(BundleCard, str(card))
-        made = export_refined(output, open_bundle(find_bundle(bundle)), refinement, about)
+        about, source = load_settings(RefinementCard, str(card)), open_bundle(find_bundle(bundle))
+        made = export_refined(output, source, refinement, about.with_that_of(source))
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
 

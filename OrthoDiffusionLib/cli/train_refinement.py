@@ -51,8 +51,8 @@ def train_refinement(
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
-    They stay as they are. What they find in a study, some 120 MB, is kept in the cache: the same command, killed and
-    started again, need not find it again, and trains from the start.
+    They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command, killed
+    and started again, need not find it again, and trains from the start.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
@@ -68,12 +68,6 @@ def train_refinement(
 
         planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
-        if lacking := [named.value for named, trained in planes.items() if trained.networks.segmentation is None]:
-            raise OrthoDiffusionError(
-                ErrorKind.BAD_SETTINGS,
-                f"These planes have no segmentation decoder: {', '.join(lacking)}.",
-                "Name the output folders of `orthodiffusion train-segmentation`.",
-            )
         settings = load_settings(RefinementSettings, config, change or ())
         labelled = _labelled(dataset, phantoms, joint, random_contrast=random_contrast)
         digest = networks_digest(planes)
@@ -88,11 +82,15 @@ def train_refinement(
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)
+            looking = bar.add_task("Second pass", total=1.0)
 
             def report(step: int, loss: float) -> None:
                 bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}")
 
-            trained = train(studies, joint, settings, report, training_device())
+            def tell(stage: str, share: float) -> None:
+                bar.update(looking, completed=share, description=stage)
+
+            trained = train(studies, joint, settings, report, output / "first-pass", tell, training_device())
         refinement = described_refinement(trained, joint, digest, settings)
         save_refinement(output, refinement)
         out.print(refinement.description.history, soft_wrap=True)
@@ -102,8 +100,9 @@ def train_refinement(
 
 
 def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlane]:
-    from OrthoDiffusionLib.training.starting_points import planes_of_bundle
+    from OrthoDiffusionLib.training.starting_points import has_structures_of, planes_of_bundle
     from OrthoDiffusionLib.training.trained_plane import load_plane
+    from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
     if bool(named) == (bundle is not None):
         raise OrthoDiffusionError(
@@ -112,8 +111,28 @@ def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlan
             "Give --plane for each plane, or --bundle.",
         )
     if bundle is None:
-        return {plane: load_plane(folder) for plane, folder in plane_folders(named).items()}
-    return planes_of_bundle(open_bundle(find_bundle(bundle)))
+        planes = {plane: load_plane(folder) for plane, folder in plane_folders(named).items()}
+        if lacking := [plane.value for plane, trained in planes.items() if trained.networks.segmentation is None]:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                f"These planes have no segmentation decoder: {', '.join(lacking)}.",
+                "Name the output folders of `orthodiffusion train-segmentation`.",
+            )
+        return planes
+    opened = open_bundle(find_bundle(bundle))
+    manifest = opened.manifest
+    if not has_structures_of(manifest, manifest.joint) or manifest.network.window_slices != WINDOW_SLICES:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The bundle tells other structures than this version, or looks at more slices at a time.",
+            "Choose a bundle that `orthodiffusion bundle export` made.",
+        )
+    planes = {plane: one for plane, one in planes_of_bundle(opened).items() if manifest.segments(plane)}
+    if not planes:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS, "The bundle has no segmentation decoder.", "Choose a bundle that segments."
+        )
+    return planes
 
 
 def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_contrast: bool) -> list[LabelledStudy]:

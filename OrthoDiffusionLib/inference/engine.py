@@ -84,9 +84,9 @@ class Engine:
     """Runs studies; the networks of the last bundle stay loaded.
 
     Memory: beside the networks, a run holds each plane's class probabilities at the network's resolution (classes x
-    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean, or in its
-    place a refined one, four times as large; it works on label grids in slabs of `grids.SLAB_VOXELS`. `make demo`
-    prints the peak of the whole process.
+    slices x size x size float32: 24 MB for 30 slices at 128, 94 MB at 256), its own and the planes' mean; where it
+    refines, four times as much for each plane's refined ones. It works on label grids in slabs of `grids.SLAB_VOXELS`.
+    `make demo` prints the peak of the whole process.
     """
 
     def __init__(self) -> None:

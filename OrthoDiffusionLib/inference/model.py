@@ -80,6 +80,18 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
         OrthoDiffusionError: BUNDLE_INVALID, when the tensors do not fit the networks that the manifest describes, or
             hold something that is not a number; what `read_weights` raises.
     """
+    planes = load_planes(bundle, device)
+    network = _fusion_network(bundle)
+    fusion = PlaneFusion(network, _clinical_fusion(bundle, network))
+    return LoadedModel(bundle, device, planes, fusion, _refinement(bundle, device))
+
+
+def load_planes(bundle: Bundle, device: torch.device) -> dict[Plane, PlaneModel]:
+    """The planes' networks alone, without fusion and refinement.
+
+    Raises:
+        OrthoDiffusionError: as `load_model`.
+    """
     compute_exactly(device)
     manifest = bundle.manifest
     config = UNetConfig(manifest.network.base_channels, manifest.network.channel_multipliers)
@@ -106,16 +118,15 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
         planes[plane] = PlaneModel(
             plane, recipe, networks, device, manifest.network.window_slices, manifest.network.window_size
         )
-    network = _fusion_network(bundle, config)
-    fusion = PlaneFusion(network, _clinical_fusion(bundle, network))
-    return LoadedModel(bundle, device, planes, fusion, _refinement(bundle, device))
+    return planes
 
 
-def _fusion_network(bundle: Bundle, config: UNetConfig) -> FusionNetwork | None:
+def _fusion_network(bundle: Bundle) -> FusionNetwork | None:
     fusion = bundle.manifest.fusion
     name = fusion.gate or fusion.head
     if name is None:
         return None
+    config = UNetConfig(bundle.manifest.network.base_channels, bundle.manifest.network.channel_multipliers)
     # Both poolings join two vectors of the feature map's width.
     network = make_fusion(fusion.kind, 2 * config.middle_channels, len(bundle.manifest.findings))
     # A gate's file has the gate's tensors alone, as in bundles from before there were other kinds.
@@ -129,7 +140,15 @@ def _refinement(bundle: Bundle, device: torch.device) -> RefinementNetwork | Non
     if part is None:
         return None
     network = RefinementNetwork(len(bundle.manifest.structures) + 1)
-    _fill(network, read_weights(bundle, part.weights), part.weights)
+    tensors = read_weights(bundle, part.weights)
+    if tensors.keys() != network.state_dict().keys():
+        raise OrthoDiffusionError(
+            ErrorKind.BUNDLE_INVALID,
+            "The bundle's refinement is of a kind that this version does not know.",
+            "Get a newer bundle, or give this one another refinement: `orthodiffusion train-refinement --bundle`.",
+            detail=part.weights,
+        )
+    _fill(network, tensors, part.weights)
     return fastest_layout(network.to(device)).eval().requires_grad_(False)
 
 

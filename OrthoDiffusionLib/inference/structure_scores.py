@@ -73,8 +73,17 @@ def refined_views(
         passes: how often; each but the first refines the mean of what the one before found.
     """
     found = {plane: scores[plane] for plane in views}
-    for _ in range(passes):
+    sums: dict[Plane, torch.Tensor] = {}
+    # One plane by itself has nothing to learn from others in a second pass, and no training shows it one.
+    for _ in range(passes if len(views) > 1 else 1):
         means = {plane: mean_of_views(list(found.values()), scores[plane], one_piece, check) for plane in views}
+        for plane, mean in means.items():
+            # Where a bone's loose piece was taken away, the probabilities add up to little, and still do so after the
+            # mean of a later pass, which makes them add up to one.
+            if plane in sums:
+                mean.scores.mul_(sums[plane])
+            else:
+                sums[plane] = mean.scores.sum(dim=0)
         # What the pass before found is gone by now: no machine needs room for both.
         found = {}
         for plane in views:

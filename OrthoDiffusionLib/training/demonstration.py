@@ -112,7 +112,7 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path) -> Path:
         labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrast=True)
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu")
         settings = load_settings(RefinementSettings, "refinement")
-        trained = train_refinement(studies, "knee", settings, lambda *_: None)
+        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "first-pass")
         described = described_refinement(trained, "knee", digest, settings)
         save_refinement(output, described)
         print(described.description.history, flush=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from OrthoDiffusionLib import __version__
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.building import write_bundle
-from OrthoDiffusionLib.bundles.opening import Bundle
+from OrthoDiffusionLib.bundles.opening import LICENSE_FILE, Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
@@ -69,6 +69,51 @@ class BundleCard(BaseModel):
     joint: str = "knee"
     block: str = FineTuneSettings.model_fields["block"].default
     timestep: int = FineTuneSettings.model_fields["timestep"].default
+
+
+class RefinementCard(BaseModel):
+    """What people know about a refinement for a bundle that there is: the fields of `bundle refine --card FILE`.
+
+    Attributes:
+        name: of the new bundle.
+        version: of the new bundle.
+        data: what the refinement was trained on, one or two sentences.
+        studies: how many.
+        seeds: of phantoms among them.
+        synthetic: whether none of it shows a person.
+        known_limits: one sentence each, beside those of the bundle.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str
+    data: str
+    studies: int = Field(ge=1)
+    seeds: str = ""
+    synthetic: bool = False
+    known_limits: tuple[str, ...] = Field(min_length=1)
+
+    def with_that_of(self, bundle: Bundle) -> BundleCard:
+        """The card of the new bundle: what is known about the other one still holds for all of it but the outlines."""
+        manifest, license_text = bundle.manifest, (bundle.folder / LICENSE_FILE).read_text(encoding="utf-8")
+        before = manifest.training_data
+        return BundleCard(
+            name=self.name,
+            version=self.version,
+            title=manifest.title,
+            # Where the refinement has seen persons, the notice must still say that nothing else has.
+            intended_use=manifest.notice(),
+            license=manifest.license,
+            license_text=license_text,
+            authors=manifest.authors,
+            copyright=manifest.copyright,
+            data=f"{before.description} Outlines: {self.data}",
+            studies=before.studies + self.studies,
+            seeds="; ".join(seeds for seeds in (before.seeds, self.seeds and f"outlines: {self.seeds}") if seeds),
+            synthetic=before.synthetic and self.synthetic,
+            known_limits=(*before.known_limits, *self.known_limits),
+        )
 
 
 def export_bundle(
@@ -159,19 +204,19 @@ def export_refined(folder: Path, source: Bundle, refinement: Path, card: BundleC
             reading and writing a bundle raises.
     """
     manifest = source.manifest
-    weights = {name: read_weights(source, name) for name in manifest.weight_files()}
-    if manifest.refinement is not None:
-        del weights[manifest.refinement.weights]
+    former = manifest.refinement.weights if manifest.refinement else None
+    weights = {name: read_weights(source, name) for name in manifest.weight_files() if name != former}
     refining, weights[REFINEMENT_FILE] = _refining(refinement, planes_of_bundle(source))
     before = manifest.written()
-    kept = ("structures", "findings", "network", "planes", "fusion", "calibration")
+    parents = (*manifest.lineage.parents, f"{manifest.name} {manifest.version}, manifest {source.manifest_sha256}")
     description = {
         **_told(card, manifest.joint),
-        **{key: before[key] for key in kept if key in before},
+        **{key: before[key] for key in ("structures", "findings", "network", "planes", "fusion", "calibration")},
         "refinement": refining,
-        "lineage": _lineage(
-            "refine", f"{manifest.name} {manifest.version} ({source.manifest_sha256}) with another refinement."
-        ),
+        "lineage": {
+            **_lineage("refine", f"{manifest.name} {manifest.version} with another refinement."),
+            "parents": parents,
+        },
     }
     return _written(folder, description, weights, card)
 

@@ -1,6 +1,6 @@
 """Studies prepared for a refinement, in files: images in detail, what was found in them, and the truth.
 
-A study takes some 120 MB at windows of 128 pixels.
+A slice takes 1 MB at windows of 128 pixels, a study of three series some 90 MB.
 """
 
 from __future__ import annotations
@@ -66,15 +66,15 @@ class KeptStudy:
         path: of the file.
         patient: whose it is.
         slices: of each plane with masks, the numbers of those that show a structure, or in which its networks see one.
-        again: file of the means of what a first pass found; None before there is one.
+        first_pass: file of the mean of what a first pass found in all planes; None before there was one.
     """
 
     path: Path
     patient: str
     slices: Mapping[Plane, tuple[int, ...]]
-    again: Path | None = None
+    first_pass: Path | None = None
 
-    def read(self, plane: Plane, number: int, kind: Literal["own", "mean", "again"] = "mean") -> RefinementSlices:
+    def read(self, plane: Plane, number: int, kind: Literal["own", "mean", "first_pass"] = "mean") -> RefinementSlices:
         """One slice, float32.
 
         Args:
@@ -85,7 +85,7 @@ class KeptStudy:
         Raises:
             OrthoDiffusionError: UNREADABLE_FILE, when a file is gone or broken since it was written.
         """
-        with self._opened() as file:
+        with _opened(self.path) as file:
             depth = file.get_slice(f"{plane.value}/labels").get_shape()[0]
             low, high = max(number - 1, 0), min(number + 2, depth)
             images, own, labels = (
@@ -94,10 +94,11 @@ class KeptStudy:
                     ("images", low, high), ("own", number, number + 1), ("labels", number, number + 1)
                 )
             )  # fmt: skip
-            if kind != "again":
+            if kind != "first_pass":
                 mean = file.get_slice(f"{plane.value}/{kind}")[low:high]
-        if kind == "again":
-            with self._opened(again=True) as file:
+        if kind == "first_pass":
+            assert self.first_pass is not None
+            with _opened(self.first_pass) as file:
                 mean = file.get_slice(plane.value)[low:high]
         place = number - low
         return RefinementSlices(
@@ -113,7 +114,7 @@ class KeptStudy:
         Raises:
             OrthoDiffusionError: UNREADABLE_FILE.
         """
-        with self._opened() as file:
+        with _opened(self.path) as file:
             return {
                 plane: DetailedPlane(
                     *(_full(file.get_tensor(f"{plane.value}/{name}")) for name in DetailedPlane._fields)
@@ -122,14 +123,14 @@ class KeptStudy:
                 if f"{plane.value}/own" in file.keys()  # noqa: SIM118, the file is no mapping
             }
 
-    @contextmanager
-    def _opened(self, *, again: bool = False) -> Iterator[Any]:
-        path = self.again if again and self.again else self.path
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield file
-        except (OSError, SafetensorError) as error:
-            raise unreadable(path, str(error)) from error
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise unreadable(path, str(error)) from error
 
 
 def _full(tensor: torch.Tensor) -> torch.Tensor:
@@ -141,7 +142,7 @@ def write_study(path: Path, planes: Mapping[Plane, DetailedPlane]) -> None:
     tensors = {
         f"{plane.value}/{name}": tensor.half() if tensor.dtype is torch.float32 else tensor
         for plane, one in planes.items()
-        for name, tensor in {**one._asdict(), "shown": _shown(one)}.items()
+        for name, tensor in {**one._asdict(), "worth_learning": _worth_learning(one)}.items()
     }
     write_whole(path, weights_bytes(tensors))
 
@@ -151,14 +152,14 @@ def kept_study(path: Path, patient: str) -> KeptStudy | None:
     try:
         with safe_open(path, framework="pt") as file:
             there = set(file.keys())
-            shown = {
-                plane: tuple(file.get_tensor(f"{plane.value}/shown").tolist())
+            worth_learning = {
+                plane: tuple(file.get_tensor(f"{plane.value}/worth_learning").tolist())
                 for plane in Plane
-                if f"{plane.value}/shown" in there
+                if f"{plane.value}/worth_learning" in there
             }
     except (OSError, SafetensorError):
         return None
-    return KeptStudy(path, patient, {plane: numbers for plane, numbers in shown.items() if numbers})
+    return KeptStudy(path, patient, {plane: numbers for plane, numbers in worth_learning.items() if numbers})
 
 
 def unreadable(path: Path, detail: str = "") -> OrthoDiffusionError:
@@ -171,8 +172,8 @@ def unreadable(path: Path, detail: str = "") -> OrthoDiffusionError:
     )
 
 
-def _shown(plane: DetailedPlane) -> torch.Tensor:
+def _worth_learning(plane: DetailedPlane) -> torch.Tensor:
     """Numbers of the slices with masks that show a structure, or in which the networks see one."""
     annotated = (plane.labels != NOT_ANNOTATED).flatten(1).any(dim=1)
-    shown = (plane.labels > 0).flatten(1).any(dim=1) | (plane.mean[:, 0] < 0.5).flatten(1).any(dim=1)
-    return torch.nonzero(annotated & shown).flatten()
+    worth_learning = (plane.labels > 0).flatten(1).any(dim=1) | (plane.mean[:, 0] < 0.5).flatten(1).any(dim=1)
+    return torch.nonzero(annotated & worth_learning).flatten()

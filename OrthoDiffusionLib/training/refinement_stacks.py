@@ -35,7 +35,14 @@ FORMAT = 2
 """Of the files; another one makes all of them again."""
 
 LIBRARY = Path(__file__).resolve().parents[1]
-CODE = ("diffusion/*.py", "inference/*.py", "networks/*.py", "volumes/*.py", "training/refinement_*s.py")
+CODE = (
+    "diffusion/*.py",
+    "inference/*.py",
+    "networks/*.py",
+    "volumes/*.py",
+    "training/refinement_files.py",
+    "training/refinement_stacks.py",
+)
 """Code that decides what the files hold, beside that of phantoms, which the studies' keys tell."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fas
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
-from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, seen_again
+from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_stacks import too_few_patients
 from OrthoDiffusionLib.training.settings import RefinementSettings
 
@@ -54,18 +55,22 @@ def train_refinement(
     joint: str,
     settings: RefinementSettings,
     report: Report,
+    folder: Path,
+    tell: Callable[[str, float], None] = lambda _, __: None,
     device: torch.device | str = "cpu",
 ) -> TrainedNetwork:
     """Train a refinement for all planes.
 
     The first steps are of a first pass alone. What the network then finds in the studies that it learns from is
-    averaged over the planes, and stands for the mean of half of the parts from there on.
+    averaged over the planes, and stands for the mean in half of the parts that have one from there on.
 
     Args:
         studies: with what the planes' networks found.
         joint: whose structures there are.
         settings: of the training.
         report: told each step.
+        folder: for what the first pass finds, two fifths of the studies' own size; emptied before and after.
+        tell: told what is done between the steps, "Second pass" or "Validation", and how much of it, 0 to 1.
         device: to train on.
 
     Raises:
@@ -84,11 +89,12 @@ def train_refinement(
     one_piece = [structure.label for structure in structures if structure.one_piece]
     network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
-    again_from = round(settings.first_pass_share * settings.steps)
-    with TemporaryDirectory(dir=studies[0].path.parent, prefix="again-") as folder:
+    second_from = round(settings.first_pass_share * settings.steps)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
         for step in range(settings.steps):
-            if step == again_from:
-                train = seen_again(network, train, one_piece, Path(folder))
+            if step == second_from:
+                train = with_first_pass(network, train, one_piece, folder, partial(tell, "Second pass"))
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
@@ -101,10 +107,12 @@ def train_refinement(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             report(step, loss.item())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     network.eval().requires_grad_(False)
     looked_at = validation[:VALIDATION_SIZE]
-    gained = refinement_dice(network, looked_at, len(structures), one_piece) or (None, None)
-    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *gained)
+    measured = refinement_dice(network, looked_at, len(structures), one_piece, partial(tell, "Validation"))
+    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *(measured or (None, None)))
 
 
 def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings, step: int) -> RefinementSlices:
@@ -117,7 +125,11 @@ def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings,
 
 
 def refinement_dice(
-    network: RefinementNetwork, studies: Sequence[KeptStudy], structures: int, one_piece: Sequence[int]
+    network: RefinementNetwork,
+    studies: Sequence[KeptStudy],
+    structures: int,
+    one_piece: Sequence[int],
+    tell: Callable[[float], None],
 ) -> tuple[float, float] | None:
     """Mean Dice over structures before and after refinement, with the planes together as in a run, on the fine grid of
     each plane with masks; None where the studies show no structure.
@@ -127,9 +139,11 @@ def refinement_dice(
         studies: to look at.
         structures: how many there are.
         one_piece: labels of the structures that are one piece.
+        tell: told the share of the studies done, 0 to 1, before each.
     """
     overlaps: dict[tuple[int, bool], list[float]] = {}
-    for study in studies:
+    for number, study in enumerate(studies):
+        tell(number / len(studies))
         for found, truth in _labelled(network, study, one_piece):
             for label in range(1, structures + 1):
                 if (truth == label).any():
@@ -177,8 +191,8 @@ def _draw(
     if chance < settings.alone_share:
         whole = study.read(plane, number, "own")
     else:
-        first_pass = study.again is None or chance < 0.5 * (1 + settings.alone_share)
-        whole = study.read(plane, number, "mean" if first_pass else "again")
+        second = study.first_pass is not None and chance >= 0.5 * (1 + settings.alone_share)
+        whole = study.read(plane, number, "first_pass" if second else "mean")
     edge = min(settings.crop, *whole.own.shape[2:])
     row, column = _corner(whole, edge, settings.around_share, generator)
     rows, columns = (slice(start, start + edge) for start in (row, column))

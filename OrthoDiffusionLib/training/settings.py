@@ -245,7 +245,7 @@ class RefinementSettings(BaseModel):
     crop: int = Field(default=64, ge=8, multiple_of=4)
     alone_share: float = Field(default=0.15, ge=0, le=1)
     around_share: float = Field(default=0.6, ge=0, le=1)
-    first_pass_share: float = Field(default=0.3, ge=0, le=1)
+    first_pass_share: float = Field(default=0.3, ge=0, lt=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
 

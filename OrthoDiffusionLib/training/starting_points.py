@@ -8,11 +8,11 @@ from typing import TypeVar
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
+from OrthoDiffusionLib.bundles.manifest import BundleManifest, PlaneRecipe
 from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.inference.model import load_model
+from OrthoDiffusionLib.inference.model import load_planes
 from OrthoDiffusionLib.training.settings import FineTuneSettings, SegmentationSettings
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.trained_plane import (
@@ -97,14 +97,19 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
     return TrainedPlane(description, networks.eval().requires_grad_(False))
 
 
+def has_structures_of(manifest: BundleManifest, joint: str) -> bool:
+    """Whether a bundle's decoders tell the structures of this library's joint, with the same labels."""
+    return [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in load_joint(joint).structures]
+
+
 def planes_of_bundle(bundle: Bundle) -> dict[Plane, TrainedPlane]:
     """A bundle's networks, as if they had been trained just now; on the CPU.
 
     Raises:
-        OrthoDiffusionError: what loading a bundle raises.
+        OrthoDiffusionError: what `load_planes` raises.
     """
     manifest, planes = bundle.manifest, {}
-    for plane, model in load_model(bundle, torch.device("cpu")).planes.items():
+    for plane, model in load_planes(bundle, torch.device("cpu")).items():
         recipe = model.recipe
         description = PlaneDescription(
             joint=manifest.joint,
@@ -131,9 +136,7 @@ def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings
             ErrorKind.WRONG_PLANE, f"The bundle has no encoder of the {plane.value} plane.", "Choose another bundle."
         )
     recipe, vocabulary = trained.description, load_joint(joint)
-    same_decoder = recipe.block == settings.block and (
-        [(s.key, s.label) for s in manifest.structures] == [(s.key, s.label) for s in vocabulary.structures]
-    )
+    same_decoder = recipe.block == settings.block and has_structures_of(manifest, joint)
     same_findings = [f.key for f in manifest.findings] == [f.key for f in vocabulary.findings]
     if same_decoder and same_findings and recipe.timestep == settings.timestep:
         return trained

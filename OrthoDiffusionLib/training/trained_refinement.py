@@ -59,7 +59,7 @@ class TrainedRefinement:
             raise OrthoDiffusionError(
                 ErrorKind.BAD_SETTINGS,
                 "The refinement was trained on masks of other networks than those of the planes given.",
-                "Name the planes' folders that it was trained on, all of them, or train it again.",
+                "Name all planes, or the bundle, that it was trained for; or train one for these: `train-refinement`.",
             )
 
 
@@ -77,8 +77,8 @@ def described_refinement(
     gained = "studies of other patients showed no structure to compare"
     if trained.before is not None and trained.after is not None:
         gained = (
-            f"mean Dice of the refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over all slices"
-            f" of {trained.held_out} studies of other patients"
+            f"mean Dice of the refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over the"
+            f" slices of {trained.held_out} studies of other patients that show a structure"
         )
     history = (
         f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"

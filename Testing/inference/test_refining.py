@@ -164,15 +164,35 @@ def test_a_second_pass_starts_from_the_mean_of_what_the_first_one_found() -> Non
     network = RefinementNetwork(2).eval()
     with torch.no_grad():
         network.leave.bias[FACTOR**2 :] = 1.0
-    images = dict.fromkeys((Plane.SAGITTAL, Plane.AXIAL), detail_images(volume.array, SIZE)[: half.scores.shape[1]])
-    scores = dict.fromkeys(images, half)
-    for passes in (1, 2):
+    # The same place on two grids: the second one's slices lie in reverse.
+    turned = np.diag([1.0, 1, -1, 1])
+    turned[2, 3] = half.scores.shape[1] - 1
+    scores = {Plane.SAGITTAL: half, Plane.AXIAL: ScoreVolume(half.scores.clone(), half.affine @ turned)}
+    images = dict.fromkeys(scores, detail_images(to_network_axes(volume, Plane.SAGITTAL).array, SIZE))
+    for views, passes, factor in (((Plane.SAGITTAL, Plane.AXIAL), 1, 1), ((Plane.SAGITTAL, Plane.AXIAL), 2, 2),
+                                  ((Plane.SAGITTAL,), 2, 1)):  # fmt: skip
         with torch.inference_mode():
-            fine = refined_views(network, images, scores, tuple(images), (), lambda: None, passes)
+            fine = refined_views(network, images, scores, views, (), lambda: None, passes)
+        assert tuple(fine) == views
         for found in fine.values():
             assert found.scores.shape[2:] == (FACTOR * SIZE, FACTOR * SIZE)
             odds = found.scores[1] / found.scores[0]
-            assert torch.allclose(odds, torch.tensor(float(passes)).exp(), rtol=1e-3)
+            assert torch.allclose(odds, torch.tensor(float(factor)).exp(), rtol=1e-3)
+
+
+def test_a_loose_piece_of_bone_is_no_sure_background_after_two_passes() -> None:
+    volume, _ = ball()
+    scores = coarse_scores(volume)
+    scores.scores[:, 1, 2:6, 2:6] = torch.tensor([0.05, 0.95])[:, None, None]
+    images = detail_images(to_network_axes(volume, Plane.SAGITTAL).array, SIZE)
+    views = {plane: ScoreVolume(scores.scores.clone(), scores.affine) for plane in (Plane.SAGITTAL, Plane.AXIAL)}
+    with torch.inference_mode():
+        fine = refined_views(
+            RefinementNetwork(2).eval(), dict.fromkeys(views, images), views, tuple(views), (1,), lambda: None
+        )
+    for found in fine.values():
+        assert found.scores[:, 1, 6:10, 6:10].sum(dim=0).max() < 0.2
+        assert found.scores[:, 10].sum(dim=0).min() > 0.99
 
 
 def bundle_with_refinement(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +13,23 @@ import torch
 import yaml
 from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
 from tiny_dataset import SHAPE, write_dataset
-from trained_planes import CARD
 from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.bundles.opening import open_bundle
+from OrthoDiffusionLib.bundles.building import write_bundle
+from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
+from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
+from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.inference.refining import detail_images
 from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork
+from OrthoDiffusionLib.training.exporting import REFINEMENT_FILE, RefinementCard
 from OrthoDiffusionLib.training.refinement_files import KeptStudy
-from OrthoDiffusionLib.training.refinement_passes import seen_again
+from OrthoDiffusionLib.training.refinement_passes import with_first_pass
 from OrthoDiffusionLib.training.refinement_stacks import (
     detailed_planes,
     kept_studies,
@@ -64,16 +69,27 @@ def kept(dataset: Path) -> list[KeptStudy]:
     return kept_studies(studies, untrained(0), dataset.parent / "cache", lambda _: None, "cpu")
 
 
-def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy]) -> None:
+def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy], tmp_path: Path) -> None:
     losses: list[float] = []
-    trained = train_refinement(kept, "knee", SETTINGS, lambda _, loss: losses.append(loss))
+    told: list[str] = []
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "of one that was killed").touch()
+    trained = train_refinement(
+        kept,
+        "knee",
+        SETTINGS,
+        lambda _, loss: losses.append(loss),
+        tmp_path / "first",
+        lambda stage, _: told.append(stage),
+    )
+    assert set(told) == {"Second pass", "Validation"}
     assert trained.studies + trained.held_out == 8
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     assert trained.before < 0.3
     assert trained.after > 0.8
-    again = train_refinement(kept, "knee", SETTINGS, lambda *_: None)
+    again = train_refinement(kept, "knee", SETTINGS, lambda *_: None, tmp_path / "first")
     assert again.after == trained.after
-    assert not list(kept[0].path.parent.glob("again-*"))
+    assert not (tmp_path / "first").exists()
     assert all(map(torch.equal, trained.network.state_dict().values(), again.network.state_dict().values()))
 
 
@@ -95,22 +111,37 @@ def test_what_a_first_pass_finds_is_averaged_over_the_planes(kept: list[KeptStud
     network = RefinementNetwork(12)
     with torch.no_grad():
         network.leave.bias[FACTOR**2 : 2 * FACTOR**2] = 20.0
-    (again, *others) = seen_again(network, kept, (), tmp_path)
+    shares: list[float] = []
+    (again, *others) = with_first_pass(network, kept, (), tmp_path, shares.append)
+    assert shares == [number / len(kept) for number in range(len(kept))]
     assert len(others) == len(kept) - 1
     assert network.training
     for plane, numbers in again.slices.items():
-        before, after = again.read(plane, numbers[0]), again.read(plane, numbers[0], "again")
+        before, after = again.read(plane, numbers[0]), again.read(plane, numbers[0], "first_pass")
         assert after.mean.shape == before.mean.shape
         assert torch.equal(after.images, before.images)
         assert torch.allclose(after.mean.sum(dim=2), torch.ones(()), atol=0.01)
         assert after.mean[:, 1, 1].mean() > 0.9 > before.mean[:, 1, 1].mean()
 
 
+def test_parts_are_drawn_around_what_they_show(kept: list[KeptStudy]) -> None:
+    around = SETTINGS.model_copy(update={"around_share": 1.0})
+    masked = [dataclasses.replace(study, slices=_with_structures(study)) for study in kept]
+    for step in range(10):
+        assert bool((refinement_batch(masked, around, step).labels > 0).flatten(1).any(dim=1).all())
+
+
+def _with_structures(study: KeptStudy) -> dict[Plane, tuple[int, ...]]:
+    return {
+        plane: tuple(torch.nonzero((one.labels > 0).flatten(1).any(dim=1)).flatten().tolist())
+        for plane, one in study.planes().items()
+    }
+
+
 def test_slices_are_read_between_their_neighbours(kept: list[KeptStudy]) -> None:
     study = kept[0]
     for plane, one in study.planes().items():
-        truly = torch.nonzero((one.labels > 0).flatten(1).any(dim=1)).flatten().tolist()
-        assert set(study.slices[plane]) >= set(truly)
+        assert set(study.slices[plane]) >= set(_with_structures(study)[plane])
         last = len(one.images) - 1
         for number in (0, 1, last):
             read = study.read(plane, number)
@@ -173,18 +204,19 @@ def test_series_with_masks_count_before_longer_ones_without(kept: list[KeptStudy
     assert detailed_planes([longer], models, ()) == {}
 
 
-def test_one_patient_is_too_few_and_what_is_no_number_ends_it(kept: list[KeptStudy]) -> None:
+def test_one_patient_is_too_few_and_what_is_no_number_ends_it(kept: list[KeptStudy], tmp_path: Path) -> None:
     with pytest.raises(OrthoDiffusionError) as caught:
-        train_refinement(kept[:2], "knee", SETTINGS, lambda *_: None)
+        train_refinement(kept[:2], "knee", SETTINGS, lambda *_: None, tmp_path / "first")
     assert caught.value.kind is ErrorKind.EMPTY_STUDY
     rushed = SETTINGS.model_copy(update={"learning_rate": 1e30, "warm_up": 1})
     with pytest.raises(OrthoDiffusionError) as caught:
-        train_refinement(kept, "knee", rushed, lambda *_: None)
+        train_refinement(kept, "knee", rushed, lambda *_: None, tmp_path / "first")
     assert caught.value.kind is ErrorKind.TRAINING_DIVERGED
 
 
 def test_it_belongs_to_the_networks_that_it_learnt_from(kept: list[KeptStudy], tmp_path: Path) -> None:
-    trained = train_refinement(kept, "knee", SETTINGS.model_copy(update={"steps": 1}), lambda *_: None)
+    settings = SETTINGS.model_copy(update={"steps": 1})
+    trained = train_refinement(kept, "knee", settings, lambda *_: None, tmp_path / "first")
     save_refinement(tmp_path, described_refinement(trained, "knee", networks_digest(untrained(0)), SETTINGS))
     loaded = load_refinement(tmp_path)
     assert "refined outlines" in loaded.description.history
@@ -234,43 +266,76 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
 
 
 def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Path) -> None:
-    """Twice: the second one takes the first one's place, and learns from the same masks."""
+    """Twice: the second one takes the place of a first one that no program knows, and learns from the same masks."""
+    plain = write_tiny_bundle(tmp_path / "plain", {PLANES[0]: (SEGMENTS, DIAGNOSES), PLANES[1]: (SEGMENTS,)})
+    foreign = with_refinement(open_bundle(plain), tmp_path / "foreign", {"unknown": torch.zeros(1)})
+    with pytest.raises(OrthoDiffusionError, match="of a kind that this version does not know"):
+        load_model(open_bundle(foreign), torch.device("cpu"))
     card = tmp_path / "card.yaml"
-    fields = {**CARD.model_dump(mode="json"), "name": "refined", "version": "2.0"}
-    card.write_text(yaml.safe_dump({**fields, "known_limits": list(fields["known_limits"])}), encoding="utf-8")
-    source = write_tiny_bundle(tmp_path / "plain", dict.fromkeys(PLANES, (SEGMENTS, DIAGNOSES)))
-    few = ["--set=steps=2", "--set=crop=16", "--set=batch=2"]
-    for number in (1, 2):
-        trained, output = tmp_path / f"trained-{number}", tmp_path / f"refined-{number}"
+    about = {"name": "refined", "version": "2.0", "data": "Balls.", "studies": 8, "known_limits": ["Balls alone."]}
+    card.write_text(yaml.safe_dump(about), encoding="utf-8")
+    few = ["--set=steps=2", "--set=crop=16", "--set=batch=2", "--cache", str(tmp_path / "cache")]
+    for source in (plain, foreign):
+        trained, output = tmp_path / f"for {source.name}", tmp_path / f"refined {source.name}"
         for arguments in (
             ["train-refinement", "--bundle", str(source), "--dataset", str(dataset), "--output", str(trained), *few],
-            [
-                "bundle",
-                "refine",
-                str(source),
-                "--refinement",
-                str(trained),
-                "--card",
-                str(card),
-                "--output",
-                str(output),
-            ],
+            ["bundle", "refine", str(source), "--refinement", str(trained), f"--card={card}", f"--output={output}"],
         ):
             done = CliRunner().invoke(app, arguments)
             assert done.exit_code == 0, done.output
-        before, after = (open_bundle(folder).manifest for folder in (source, output))
+        before, after = open_bundle(source).manifest, open_bundle(output).manifest
+        assert load_model(open_bundle(output), torch.device("cpu")).refinement is not None
         assert (after.name, after.version) == ("refined", "2.0")
         assert after.refinement is not None
         assert "2 steps" in after.refinement.training
-        assert f"{before.name} {before.version}" in after.lineage.source
-        shared = set(before.weight_files()) - {after.refinement.weights}
-        assert shared == set(after.weight_files()) - {after.refinement.weights}
-        assert all(before.files[name] == after.files[name] for name in shared)
-        assert after.planes == before.planes
+        for part in ("planes", "fusion", "calibration", "findings", "structures", "network"):
+            assert getattr(after, part) == getattr(before, part), part
+        assert after.training_data.known_limits == (*before.training_data.known_limits, "Balls alone.")
+        assert after.training_data.studies == before.training_data.studies + 8
+        assert before.name in after.lineage.parents[-1]
+        weights = set(before.weight_files()) - {REFINEMENT_FILE}
+        assert {name: before.files[name] for name in weights} == {name: after.files[name] for name in weights}
         assert "Refinement of all planes" in (output / "docs" / "README.md").read_text(encoding="utf-8")
-        source = output
     other = write_tiny_bundle(tmp_path / "other", {PLANES[0]: (SEGMENTS,)})
     arguments = ["bundle", "refine", str(other), "--refinement", str(trained), "--card", str(card)]
     refused = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "wrong")])
     assert "masks of other networks" in " ".join(refused.output.split())
     assert not (tmp_path / "wrong").exists()
+
+
+def test_what_phantoms_taught_is_still_said_of_a_bundle_refined_on_persons(tmp_path: Path) -> None:
+    source = open_bundle(write_tiny_bundle(tmp_path / "phantoms", {PLANES[0]: (SEGMENTS,)}))
+    about = RefinementCard(name="refined", version="1.0", data="Nine knees.", studies=9, known_limits=("Nine.",))
+    card = about.with_that_of(source)
+    assert not card.synthetic
+    assert "Trained on synthetic phantoms only." in card.intended_use
+    assert about.model_copy(update={"synthetic": True}).with_that_of(source).synthetic
+
+
+def test_bundles_that_cannot_be_refined_are_refused_at_once(dataset: Path, tmp_path: Path) -> None:
+    blind = write_tiny_bundle(tmp_path / "blind", {PLANES[0]: (DIAGNOSES,)})
+    source = open_bundle(write_tiny_bundle(tmp_path / "plain", {PLANES[0]: (SEGMENTS,)}))
+    foreign = described(source)
+    for first, second in (("key", "femur"), ("name", "Femur")):
+        foreign["structures"][0][first], foreign["structures"][1][first] = foreign["structures"][1][first], second
+    weights = {name: read_weights(source, name) for name in source.manifest.weight_files()}
+    write_bundle(tmp_path / "foreign", {**foreign, "name": "foreign"}, weights, "# Foreign\n", "MIT\n")
+    for bundle, sentence in ((blind, "no segmentation decoder"), (tmp_path / "foreign", "tells other structures")):
+        refused = CliRunner().invoke(
+            app, ["train-refinement", f"--bundle={bundle}", f"--dataset={dataset}", f"--output={tmp_path / 'none'}"]
+        )
+        assert sentence in " ".join(refused.output.split()), refused.output
+        assert refused.exit_code > 2
+
+
+def described(bundle: Bundle) -> dict[str, Any]:
+    manifest = json.loads((bundle.folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    return {key: value for key, value in manifest.items() if key not in ("files", "schema_version")}
+
+
+def with_refinement(bundle: Bundle, folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    weights = {name: read_weights(bundle, name) for name in bundle.manifest.weight_files()}
+    refinement = {"weights": REFINEMENT_FILE, "training": "None."}
+    content = {**described(bundle), "name": folder.name, "refinement": refinement}
+    write_bundle(folder, content, {**weights, REFINEMENT_FILE: tensors}, "# Refined\n", "MIT\n")
+    return folder
