@@ -51,8 +51,8 @@ def train_refinement(
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
-    They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command, killed
-    and started again, need not find it again, and trains from the start.
+    They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command,
+    killed and started again, need not find it again, and trains from the start.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
