@@ -12,7 +12,7 @@ from torch.nn import functional
 from OrthoDiffusionLib.inference.grids import ScoreVolume, network_grid_affine
 from OrthoDiffusionLib.networks.refinement import FACTOR, MULTIPLE, RefinementNetwork, with_neighbours
 
-LEAST_SHARE = 0.02
+LEAST_SHARE = 0.1
 """Probability of any structure from which a pixel may be one."""
 
 MARGIN = 16
@@ -71,8 +71,6 @@ def refined(
     device = next(network.parameters()).device
     classes, depth, size, _ = mean.scores.shape
     fine = torch.empty(classes, depth, FACTOR * size, FACTOR * size)
-    rows, columns = _near_structures(mean.scores)
-    fine_rows, fine_columns = (slice(FACTOR * part.start, FACTOR * part.stop) for part in (rows, columns))
     found = mean.scores.transpose(0, 1)
     for first in range(0, depth, SLICES):
         check()
@@ -80,6 +78,11 @@ def refined(
         part = slice(first, last)
         before = functional.interpolate(found[part], scale_factor=FACTOR, mode="bilinear", align_corners=False)
         fine[:, part] = before.transpose(0, 1)
+        near = _near_structures(mean.scores[:, part])
+        if near is None:
+            continue
+        rows, columns = near
+        fine_rows, fine_columns = (slice(FACTOR * place.start, FACTOR * place.stop) for place in near)
         scores = network(
             with_neighbours(images[:, fine_rows, fine_columns], first, last).to(device),
             own.scores[:, part, rows, columns].transpose(0, 1).to(device),
@@ -91,16 +94,14 @@ def refined(
     return ScoreVolume(fine, network_grid_affine(mean.affine, (size, size), FACTOR * size))
 
 
-def _near_structures(scores: torch.Tensor) -> tuple[slice, slice]:
-    """Rows and columns around pixels that may be a structure in any slice; all where there is none."""
+def _near_structures(scores: torch.Tensor) -> tuple[slice, slice] | None:
+    """Rows and columns around pixels that may be a structure in any of these slices; None where there are none."""
     some = (1 - scores[0]).amax(dim=0) >= LEAST_SHARE
+    if not some.any():
+        return None
     parts = []
     for axis in (1, 0):
         places = torch.nonzero(some.any(dim=axis)).flatten()
-        length = some.shape[1 - axis]
-        if len(places):
-            first, last = max(int(places[0]) - MARGIN, 0), min(int(places[-1]) + 1 + MARGIN, length)
-            parts.append(slice(first // MULTIPLE * MULTIPLE, -(-last // MULTIPLE) * MULTIPLE))
-        else:
-            parts.append(slice(0, length))
+        first, last = int(places[0]) - MARGIN, min(int(places[-1]) + 1 + MARGIN, some.shape[1 - axis])
+        parts.append(slice(max(first, 0) // MULTIPLE * MULTIPLE, -(-last // MULTIPLE) * MULTIPLE))
     return parts[0], parts[1]

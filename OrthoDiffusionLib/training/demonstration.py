@@ -60,7 +60,7 @@ MASK_TRAININGS = (
     MaskTraining(range(7190, 7270), {Plane.AXIAL: 950, Plane.SAGITTAL: 1000, Plane.CORONAL: 1000}, seed=13),
 )
 
-REFINEMENT_SEEDS = range(7270, 7300)
+REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
 
 DIAGNOSIS_SEEDS = range(8000, 8150)
