@@ -14,12 +14,12 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.cli.phantom_listing import listed_study
 from OrthoDiffusionLib.datasets.manifest import StudyEntry
 from OrthoDiffusionLib.errors import OrthoDiffusionError
-from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
 from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.label_map_files import read_label_map
 from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.volume import Volume
+from OrthoDiffusionLib.worker.processes import outcomes, working_processes
 
 
 @dataclass(frozen=True)

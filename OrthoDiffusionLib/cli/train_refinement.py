@@ -14,6 +14,7 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     Phantoms,
     RandomContrast,
+    Workers,
     seeds_unless_dataset,
     training_device,
 )
@@ -47,6 +48,7 @@ def train_refinement(
     config: Annotated[str, typer.Option(help="refinement, or a YAML file.")] = "refinement",
     change: Changes = None,
     cache: Cache = None,
+    workers: Workers = 1,
     random_contrast: RandomContrast = False,
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
@@ -60,7 +62,8 @@ def train_refinement(
     With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both.
     """
     with reported(kept="What was prepared is kept.", when_short="Close other programs, or choose --set batch=4."):
-        from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
+        from OrthoDiffusionLib.training.refinement_preparing import kept_studies
+        from OrthoDiffusionLib.training.refinement_stacks import networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
         from OrthoDiffusionLib.training.settings import RefinementSettings, load_settings
         from OrthoDiffusionLib.training.trained_plane import common_description
@@ -79,6 +82,7 @@ def train_refinement(
                 cache or output / "cache",
                 lambda share: bar.update(preparing, completed=share),
                 training_device(),
+                workers,
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)

@@ -7,8 +7,6 @@ import json
 import os
 import random
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stac
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
+from OrthoDiffusionLib.worker.processes import outcomes, working_processes
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -185,20 +184,12 @@ def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path
     # number, which is the same in the containers of several machines.
     random.Random().shuffle(missing)
     if processes > 1 and len(missing) > 1:
-        try:
-            with ProcessPoolExecutor(processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                for _ in pool.map(_write, *zip(*missing, strict=True)):
-                    continue
-        except BrokenProcessPool as error:
-            raise OrthoDiffusionError(
-                ErrorKind.OUT_OF_MEMORY,
-                "The system ended a process that prepared studies, most likely for want of memory.",
-                "Choose fewer --workers; what was prepared is kept.",
-                detail=str(error),
-            ) from error
+        with working_processes(processes, partial(torch.set_num_threads, 1)) as pool:
+            for _ in outcomes(pool, _write_job, missing):
+                continue
     else:
-        for path, make in missing:
-            _write(path, make)
+        for job in missing:
+            _write_job(job)
     return [_reopened(path) for path in paths]
 
 
@@ -216,7 +207,8 @@ def _reopened(path: Path) -> CachedStudy:
     return study
 
 
-def _write(path: Path, make: Callable[[], StudyStacks]) -> None:
+def _write_job(job: tuple[Path, Callable[[], StudyStacks]]) -> None:
+    path, make = job
     if _opened(path) is not None:
         # Another process made it meanwhile.
         return

@@ -23,7 +23,6 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.evaluation.metrics import bootstrap_interval, dice, expected_calibration_error
-from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
@@ -31,6 +30,7 @@ from OrthoDiffusionLib.inference.watch import Unwatched
 from OrthoDiffusionLib.phantom import make_study
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.nifti import read_nifti
+from OrthoDiffusionLib.worker.processes import outcomes, working_processes
 
 Interval = tuple[float, float]
 Contrast = Literal["physical", "random"]

@@ -20,7 +20,8 @@ from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
 from OrthoDiffusionLib.training.fusion_data import HELD_OUT
 from OrthoDiffusionLib.training.pooled_features import save_pooled
-from OrthoDiffusionLib.training.refinement_stacks import kept_studies, networks_digest
+from OrthoDiffusionLib.training.refinement_preparing import kept_studies
+from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import train_refinement
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import (
@@ -103,14 +104,14 @@ def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> P
     return output
 
 
-def train_outlines(masks: Mapping[Plane, Path], folder: Path) -> Path:
+def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) -> Path:
     """A refinement of what the planes' decoders find; the folder that holds it."""
     output = folder / "refinement"
     if not (output / REFINEMENT).exists():
         planes = {plane: load_plane(path) for plane, path in masks.items()}
         digest = networks_digest(planes)
         labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrast=True)
-        studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu")
+        studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu", processes)
         settings = load_settings(RefinementSettings, "refinement")
         trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "first-pass")
         described = described_refinement(trained, "knee", digest, settings)
@@ -149,7 +150,7 @@ def main() -> None:
         masks[plane] = train_masks(plane, arguments.parent, arguments.output, arguments.processes)
         folders[plane] = train_findings(plane, masks[plane], arguments.output, arguments.processes)
     if arguments.bundle is not None:
-        refinement = train_outlines(masks, arguments.output)
+        refinement = train_outlines(masks, arguments.output, arguments.processes)
         card = load_settings(BundleCard, "demonstration-card")
         bundle = export_bundle(arguments.bundle, folders, card, refinement=refinement, half_precision=True)
         print(f"Written to {bundle.folder}")

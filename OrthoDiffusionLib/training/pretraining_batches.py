@@ -27,7 +27,7 @@ window's variance is left."""
 
 
 class NoisedViews(NamedTuple):
-    """Windows in [-1, 1] and noise, both (n, 1, 16, size, size), and timesteps (n,)."""
+    """Windows in [-1, 1], or parts of them, and noise, both (n, 1, 16, size, size), and timesteps (n,)."""
 
     windows: torch.Tensor
     noise: torch.Tensor
@@ -38,7 +38,7 @@ class PretrainBatch(NamedTuple):
     """Windows in [-1, 1] and noise, both (n, 1, 16, size, size), timesteps (n,) and patients.
 
     Attributes:
-        windows: that the network sees noised.
+        windows: that the network sees noised, or parts of them.
         noise: of them.
         timesteps: of the noise.
         patients: whose windows they are, int64 (n,), the same number for the same name.
@@ -86,8 +86,19 @@ def _view(
     if settings.augment:
         empty = torch.zeros(window.shape, dtype=torch.int8)
         window, _ = augment(window, empty, settings.window_size, generator)
+    if settings.crop:
+        window = _part(window, settings.crop, generator)
     noise = torch.from_numpy(generator.standard_normal((1, *window.shape), dtype=np.float32))
     return NoisedViews(window[None], noise, torch.tensor(int(generator.integers(steps))))
+
+
+def _part(window: torch.Tensor, size: int, generator: np.random.Generator) -> torch.Tensor:
+    """A part (k, size, size) from anywhere in a window (k, i, j)."""
+    rows, columns = (
+        slice(first, first + size)
+        for first in (int(generator.integers(length - size + 1)) for length in window.shape[1:])
+    )
+    return window[:, rows, columns]
 
 
 def _stacked(views: Sequence[NoisedViews]) -> NoisedViews:

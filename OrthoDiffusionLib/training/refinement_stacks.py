@@ -1,23 +1,18 @@
-"""What a refinement learns from: studies with masks, and what the planes' networks find in them."""
+"""What a refinement learns of a study with masks: what the planes' networks find in it, and the truth."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.manifest import PlaneRecipe
 from OrthoDiffusionLib.bundles.weights import weights_bytes
-from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
-from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import LabelledSeries
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.refining import detail_images
 from OrthoDiffusionLib.inference.structure_scores import mean_of_views, own_scores
@@ -26,81 +21,10 @@ from OrthoDiffusionLib.inference.views import views_of_planes
 from OrthoDiffusionLib.networks.plane_networks import channels_last
 from OrthoDiffusionLib.networks.refinement import FACTOR
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
-from OrthoDiffusionLib.training.refinement_files import DetailedPlane, KeptStudy, kept_study, unreadable, write_study
+from OrthoDiffusionLib.training.refinement_files import DetailedPlane
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 from OrthoDiffusionLib.volumes.orientation import slice_count, to_network_axes
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
-
-FORMAT = 2
-"""Of the files; another one makes all of them again."""
-
-LIBRARY = Path(__file__).resolve().parents[1]
-CODE = (
-    "diffusion/*.py",
-    "inference/*.py",
-    "networks/*.py",
-    "volumes/*.py",
-    "training/refinement_files.py",
-    "training/refinement_stacks.py",
-)
-"""Code that decides what the files hold, beside that of phantoms, which the studies' keys tell."""
-
-
-def kept_studies(
-    studies: Sequence[LabelledStudy],
-    planes: Mapping[Plane, TrainedPlane],
-    folder: Path,
-    tell: Callable[[float], None],
-    device: torch.device | str,
-) -> list[KeptStudy]:
-    """The studies in order, without those that show nothing; those whose files are missing or broken are made.
-
-    Args:
-        studies: with label maps.
-        planes: their networks, with decoders.
-        folder: of the files.
-        tell: told the share of the studies done, 0 to 1, before each.
-        device: for the networks, which stay there.
-
-    Raises:
-        OrthoDiffusionError: what reading a study raises.
-    """
-    if len({study.patient for study in studies}) < 2:
-        # Before the networks see any: they take hours for a thousand studies.
-        raise too_few_patients()
-    folder.mkdir(parents=True, exist_ok=True)
-    joint = next(iter(planes.values())).description.joint
-    one_piece = [structure.label for structure in load_joint(joint).structures if structure.one_piece]
-    digest = _digest(planes, one_piece)
-    compute_exactly(torch.device(device))
-    models = {plane: plane_model(trained, device) for plane, trained in planes.items()}
-    kept = []
-    for number, study in enumerate(studies):
-        tell(number / len(studies))
-        path = folder / f"refinement-{study.key}-{digest}.safetensors"
-        if kept_study(path, study.patient) is None:
-            _make(path, study, models, one_piece)
-        found = kept_study(path, study.patient)
-        if found is None:
-            raise unreadable(path)
-        kept.append(found)
-    return [study for study in kept if study.slices]
-
-
-def too_few_patients() -> OrthoDiffusionError:
-    """What to raise where no patient could be held out."""
-    return OrthoDiffusionError(
-        ErrorKind.EMPTY_STUDY,
-        "Fewer than two patients have series with masks that show a structure.",
-        "Name label maps in the dataset manifest.",
-    )
-
-
-def _make(path: Path, study: LabelledStudy, models: Mapping[Plane, PlaneModel], one_piece: Sequence[int]) -> None:
-    with named_study(study.id):
-        series = list(study.series())
-    with torch.inference_mode():
-        write_study(path, detailed_planes(series, models, one_piece))
 
 
 def detailed_planes(
@@ -189,9 +113,3 @@ def networks_digest(planes: Mapping[Plane, TrainedPlane]) -> str:
             digest.update(weights_bytes(trained.networks.encoder.state_dict()))
             digest.update(weights_bytes(trained.networks.segmentation.state_dict()))
     return digest.hexdigest()
-
-
-def _digest(planes: Mapping[Plane, TrainedPlane], one_piece: Sequence[int]) -> str:
-    files = sorted(path for pattern in CODE for path in LIBRARY.glob(pattern))
-    code = b"".join(path.read_bytes() for path in files)
-    return hashlib.sha256(f"{FORMAT} {networks_digest(planes)} {list(one_piece)} ".encode() + code).hexdigest()[:16]

@@ -22,7 +22,7 @@ from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
-from OrthoDiffusionLib.training.refinement_stacks import too_few_patients
+from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
 from OrthoDiffusionLib.training.settings import RefinementSettings
 
 Report = Callable[[int, float], None]

@@ -21,6 +21,8 @@ class PretrainSettings(BaseModel):
         base_channels: width of the network's first level; a multiple of 32.
         channel_multipliers: width of each level over it.
         window_size: pixels of the windows; a multiple of the network's reduction.
+        crop: pixels of the part of each window that a step sees, another one each time; a multiple of the reduction, or
+            0 for whole windows, as published. Parts of half the edge cost a quarter of the time.
         steps: of the optimiser.
         batch: windows a step, over all devices.
         together: windows that go through the network at a time on one device; the gradients of a step are averaged.
@@ -46,6 +48,7 @@ class PretrainSettings(BaseModel):
     base_channels: int = 64
     channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
     window_size: int = 256
+    crop: int = Field(default=0, ge=0)
     steps: int = Field(default=21500, ge=1)
     batch: int = Field(default=10, ge=1)
     together: int = Field(default=10, ge=1)
@@ -67,6 +70,8 @@ class PretrainSettings(BaseModel):
     def _sizes_fit(self) -> PretrainSettings:
         if self.window_size % self.network.reduction or 16 % self.network.reduction:
             raise ValueError(f"window_size and 16 slices must be multiples of {self.network.reduction}")
+        if self.crop % self.network.reduction or self.crop > self.window_size:
+            raise ValueError(f"crop must be a multiple of {self.network.reduction}, and at most window_size")
         return self
 
     @model_validator(mode="after")

@@ -85,6 +85,18 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_step_sees_a_part_of_the_window_that_it_would_see(studies: list[CachedStudy]) -> None:
+    corners = set()
+    for step in range(6):
+        whole, part = (
+            pretraining_batch(studies, Plane.AXIAL, settings(crop=crop), step, [0]).windows[0, 0] for crop in (0, 8)
+        )
+        assert part.shape == (16, 8, 8)
+        places = whole.unfold(1, 8, 1).unfold(2, 8, 1)
+        corners |= {tuple(place) for place in (places == part[:, None, None]).all(dim=(0, 3, 4)).nonzero().tolist()}
+    assert len(corners) >= 4
+
+
 def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
     losses: list[float] = []
     longer = settings(steps=16, save_every=16, learning_rate=3e-3)

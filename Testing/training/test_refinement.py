@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork
 from OrthoDiffusionLib.training.exporting import REFINEMENT_FILE, RefinementCard
 from OrthoDiffusionLib.training.refinement_files import KeptStudy
 from OrthoDiffusionLib.training.refinement_passes import with_first_pass
+from OrthoDiffusionLib.training.refinement_preparing import kept_studies
 from OrthoDiffusionLib.training.refinement_stacks import (
     detailed_planes,
-    kept_studies,
     labels_by_area,
     networks_digest,
     plane_model,
@@ -167,6 +168,22 @@ def test_what_was_found_is_kept_for_these_networks_alone(dataset: Path, kept: li
         kept[0].read(Plane.AXIAL, 0)
     assert caught.value.kind is ErrorKind.UNREADABLE_FILE
     assert kept_studies(labelled_entries(read_manifest(dataset)), untrained(0), folder, lambda _: None, "cpu") == kept
+
+
+def test_processes_make_the_same_files(dataset: Path, tmp_path: Path) -> None:
+    """With as many threads each, for a sum that more of them share rounds otherwise."""
+    told: list[float] = []
+    studies = labelled_entries(read_manifest(dataset))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    try:
+        alone, shared = (
+            kept_studies(studies, untrained(0), tmp_path / str(count), told.append, "cpu", count) for count in (1, 2)
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert [one.path.read_bytes() for one in shared] == [one.path.read_bytes() for one in alone]
+    assert told == [(number + 1) / len(studies) for number in range(len(studies))] * 2
 
 
 def test_labels_lie_where_the_image_does_on_any_grid() -> None:

@@ -1,4 +1,4 @@
-"""What ends an evaluation ends all of it at once, and leaves no file behind."""
+"""What ends work that processes share ends all of it at once, and leaves no file behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from OrthoDiffusionLib.bundles.registry import list_bundles
-from OrthoDiffusionLib.errors import ErrorKind
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.worker.processes import outcomes, working_processes
 
 ENDLESS = (str(Path(__file__).with_name("endless_work.py")),)
 EVALUATE = ("-m", "OrthoDiffusionLib.cli.app", "evaluate", "--studies", "4", "--processes", "2")
@@ -61,6 +62,20 @@ def group_lives(group: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_to_the_first_process_ends_all(tmp_path: Path, number: int) -> None:
     assert ended_by(number, ENDLESS, tmp_path) != 0
+
+
+def nothing() -> None:
+    pass
+
+
+def end_itself(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_the_system_ended_is_said() -> None:
+    with pytest.raises(OrthoDiffusionError) as caught, working_processes(2, nothing) as pool:
+        list(outcomes(pool, end_itself, range(2)))
+    assert caught.value.kind is ErrorKind.OUT_OF_MEMORY
 
 
 @pytest.mark.slow

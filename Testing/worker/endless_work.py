@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from OrthoDiffusionLib.evaluation.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import outcomes, working_processes
 
 
 def nothing() -> None:

@@ -8,12 +8,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.worker.job_folder import JobFolder, remove_folder
 
 WAKE_SECONDS = 0.5
@@ -55,12 +57,24 @@ def working_processes(count: int, prepare: Callable[[], None]) -> Iterator[Proce
 
 
 def outcomes(pool: ProcessPoolExecutor, work: Callable[[Item], Outcome], items: Iterable[Item]) -> Iterator[Outcome]:
-    """The outcome of the work on each item, in order; raises what the work raises."""
-    futures: list[Future[Outcome]] = [pool.submit(work, item) for item in items]
-    for future in futures:
-        while not wait([future], WAKE_SECONDS).done:
-            continue
-        yield future.result()
+    """The outcome of the work on each item, in order.
+
+    Raises:
+        OrthoDiffusionError: OUT_OF_MEMORY, when the system ends a process; and all that the work raises.
+    """
+    try:
+        futures: list[Future[Outcome]] = [pool.submit(work, item) for item in items]
+        for future in futures:
+            while not wait([future], WAKE_SECONDS).done:
+                continue
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise OrthoDiffusionError(
+            ErrorKind.OUT_OF_MEMORY,
+            "The system ended a process that had a share of the work, most likely for want of memory.",
+            "Let fewer processes share it: --workers, or --processes, of a smaller number.",
+            detail=str(error),
+        ) from error
 
 
 def _begin(folder: Path, prepare: Callable[[], None]) -> None:
