@@ -19,7 +19,7 @@ from OrthoDiffusionLib.phantom.label_map_files import read_label_map
 from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.volume import Volume
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import working_processes
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: 
     if processes == 1:
         yield from map(write, folders.items())
         return
-    with working_processes(min(processes, len(folders)), partial(torch.set_num_threads, 1)) as pool:
-        yield from outcomes(pool, write, folders.items())
+    with working_processes(min(processes, len(folders)), partial(torch.set_num_threads, 1)) as working:
+        yield from working.outcomes(write, folders.items())
 
 
 def _write(order: PhantomOrder, asked: tuple[int, Path]) -> StudyEntry:

@@ -54,14 +54,17 @@ def train_refinement(
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
     They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command,
-    killed and started again, need not find it again, and trains from the start.
+    killed and started again, need not find it again, and trains from the start. Each of --workers holds the networks;
+    on a GPU they share it.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
 
     With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both.
     """
-    with reported(kept="What was prepared is kept.", when_short="Close other programs, or choose --set batch=4."):
+    with reported(
+        kept="What was prepared is kept.", when_short="Let fewer --workers prepare studies, or choose --set batch=4."
+    ):
         from OrthoDiffusionLib.training.refinement_preparing import kept_studies
         from OrthoDiffusionLib.training.refinement_stacks import networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train

@@ -25,7 +25,7 @@ from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stac
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import working_processes
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -101,9 +101,15 @@ def studies_digest(studies: Sequence[CachedStudy]) -> str:
 def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
     """The studies of a manifest, in order; those whose files are missing or broken are made.
 
+    Args:
+        manifest: of the studies.
+        folder: of the files.
+        size: pixels.
+        processes: that make studies; several need a main guard in the script that asks for them.
+
     Raises:
         OrthoDiffusionError: what `stacks_of_entry` raises, with the study's name; UNREADABLE_FILE, when a file cannot
-            be read again; OUT_OF_MEMORY, when the system ends a process.
+            be read again; with several processes, what `working_processes` and `outcomes` raise.
     """
     joint = manifest.joint
     jobs = [(entry_key(entry, joint, size), partial(_entry, entry, joint, size)) for entry in manifest.studies]
@@ -125,14 +131,14 @@ def prepare_phantoms(
         seeds: of the studies.
         folder: of the files.
         size: pixels.
-        processes: that make studies.
+        processes: that make studies; several need a main guard in the script that asks for them.
         joint: of the phantoms.
         random_contrast: whether each plane has a second series, the same joint scanned elsewhere in a contrast of
             chance.
 
     Raises:
-        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUT_OF_MEMORY, when the system ends a
-            process.
+        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; with several processes, what
+            `working_processes` and `outcomes` raise.
     """
     kind = joint + ("-random" if random_contrast else "")
     jobs = [(phantom_key(kind, seed, size), partial(_phantom, seed, size, joint, random_contrast)) for seed in seeds]
@@ -184,8 +190,8 @@ def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path
     # number, which is the same in the containers of several machines.
     random.Random().shuffle(missing)
     if processes > 1 and len(missing) > 1:
-        with working_processes(processes, partial(torch.set_num_threads, 1)) as pool:
-            for _ in outcomes(pool, _write_job, missing):
+        with working_processes(processes, partial(torch.set_num_threads, 1)) as working:
+            for _ in working.outcomes(_write_job, missing):
                 continue
     else:
         for job in missing:

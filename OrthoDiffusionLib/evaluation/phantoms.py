@@ -30,7 +30,7 @@ from OrthoDiffusionLib.inference.watch import Unwatched
 from OrthoDiffusionLib.phantom import make_study
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.nifti import read_nifti
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import working_processes
 
 Interval = tuple[float, float]
 Contrast = Literal["physical", "random"]
@@ -160,8 +160,8 @@ def evaluate_on_phantoms(
     numbers = range(seed, seed + studies)
     measure = partial(_measured, _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine, contrast))
     measured = []
-    with working_processes(processes, partial(_share_cores, processes)) as pool:
-        for outcome in outcomes(pool, measure, numbers):
+    with working_processes(processes, partial(_share_cores, processes)) as working:
+        for outcome in working.outcomes(measure, numbers):
             measured.append(outcome)
             advance()
     overlaps = [outcome.overlaps for outcome in measured]

@@ -137,7 +137,7 @@ def main() -> None:
     """Train what is missing, and write the bundle."""
     parser = argparse.ArgumentParser(description="Train the demonstration model on phantoms.")
     parser.add_argument("--output", type=Path, default=Path("training-output"))
-    parser.add_argument("--processes", type=int, default=2, help="that make phantoms")
+    parser.add_argument("--processes", type=int, default=2, help="that prepare phantoms")
     parser.add_argument("--threads", type=int, help="of the training; by default, one for each core")
     parser.add_argument("--planes", nargs="+", type=Plane, default=list(Plane), help="to be trained, in order")
     parser.add_argument("--parent", required=True, help="bundle of the same sizes whose weights training starts from")

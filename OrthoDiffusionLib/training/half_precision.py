@@ -11,7 +11,7 @@ from torch import nn
 NARROW = 16
 """Pixels along j. oneDNN's bfloat16 weight gradient of a 3 x 3 x 3 convolution of 64 or 128 channels was not finite in
 8 of 8 tries at 2 x 12 x 12 positions, and within 0.2 % of float32 at every other size of the demonstration's networks
-(torch 2.13.0, AMD EPYC with AVX512-BF16). Such narrow levels take under 2 % of the time."""
+(torch 2.13.0, AMD EPYC with AVX512-BF16). In whole windows, such narrow levels take under 2 % of the time."""
 
 
 @contextmanager

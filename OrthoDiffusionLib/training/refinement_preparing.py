@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,8 +19,9 @@ from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, kept_study, unreadable, write_study
 from OrthoDiffusionLib.training.refinement_stacks import detailed_planes, networks_digest, plane_model
-from OrthoDiffusionLib.training.trained_plane import TrainedPlane, load_plane, save_plane
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.training.trained_plane import TrainedPlane, load_plane, save_plane, without_diagnosis
+from OrthoDiffusionLib.worker.job_folder import JobFolder
+from OrthoDiffusionLib.worker.processes import working_processes
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -54,10 +54,13 @@ def kept_studies(
         folder: of the files.
         tell: told the share that is done of what is to be made, after each study.
         device: for the networks.
-        processes: that make files, with the networks in each; one: this one.
+        processes: that make files, with the networks in each, on the same device; several need a main guard in the
+            script that asks for them. They share the threads of this one, and fewer threads may round otherwise.
 
     Raises:
-        OrthoDiffusionError: what reading a study raises; OUT_OF_MEMORY, when the system ends a process.
+        OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; what reading a study raises;
+            UNREADABLE_FILE, when a file cannot be read again; with several processes, what `working_processes` and
+            `outcomes` raise.
     """
     if len({study.patient for study in studies}) < 2:
         # Before the networks see any: they take hours for a thousand studies.
@@ -70,7 +73,9 @@ def kept_studies(
     missing = [
         _Job(path, study) for path, study in zip(paths, studies, strict=True) if kept_study(path, study.patient) is None
     ]
-    for number, _ in enumerate(_made(missing, planes, one_piece, str(device), min(processes, len(missing))), start=1):
+    # Two commands that begin together hardly ever make the same study.
+    random.Random().shuffle(missing)
+    for number, _ in enumerate(_made(missing, planes, one_piece, str(device), processes), start=1):
         tell(number / len(missing))
     kept = [_reopened(path, study.patient) for path, study in zip(paths, studies, strict=True)]
     return [study for study in kept if study.slices]
@@ -97,6 +102,9 @@ class _Maker(NamedTuple):
     one_piece: tuple[int, ...]
 
     def make(self, job: _Job) -> None:
+        if kept_study(job.path, job.study.patient) is not None:
+            # Another command made it meanwhile.
+            return
         with named_study(job.study.id):
             series = list(job.study.series())
         with torch.inference_mode():
@@ -111,18 +119,25 @@ def _made(
     processes: int,
 ) -> Iterator[None]:
     """Gives nothing, once for each job that is done."""
-    if processes > 1:
-        # Through files: what is handed to a process otherwise lies in shared memory, of which containers have little.
-        with tempfile.TemporaryDirectory() as name:
-            folders = {plane: Path(name) / plane.value for plane in planes}
-            for plane, folder in folders.items():
-                save_plane(folder, planes[plane], {})
-            with working_processes(processes, partial(_begin, folders, one_piece, device, processes)) as pool:
-                yield from outcomes(pool, _make, jobs)
-    elif jobs:
+    if not jobs:
+        return
+    if processes == 1:
         maker = _maker(planes, one_piece, device)
         for job in jobs:
             yield maker.make(job)
+        return
+    # Through files: what is handed to a process otherwise lies in shared memory, of which containers have little.
+    weights = JobFolder()
+    try:
+        folders = {plane: weights.path / plane.value for plane in planes}
+        for plane, folder in folders.items():
+            save_plane(folder, without_diagnosis(planes[plane]), {})
+        threads = max(1, torch.get_num_threads() // processes)
+        prepare = partial(_begin, folders, one_piece, device, threads)
+        with working_processes(min(processes, len(jobs)), prepare) as working:
+            yield from working.outcomes(_make, jobs)
+    finally:
+        weights.remove()
 
 
 def _maker(planes: Mapping[Plane, TrainedPlane], one_piece: tuple[int, ...], device: str) -> _Maker:
@@ -131,11 +146,11 @@ def _maker(planes: Mapping[Plane, TrainedPlane], one_piece: tuple[int, ...], dev
 
 
 _makers: list[_Maker] = []
-"""Of a process that makes files: the one that it began with."""
+"""Of a process that makes files: the one that it was prepared with."""
 
 
-def _begin(folders: Mapping[Plane, Path], one_piece: tuple[int, ...], device: str, processes: int) -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+def _begin(folders: Mapping[Plane, Path], one_piece: tuple[int, ...], device: str, threads: int) -> None:
+    torch.set_num_threads(threads)
     _makers.append(_maker({plane: load_plane(folder) for plane, folder in folders.items()}, one_piece, device))
 
 

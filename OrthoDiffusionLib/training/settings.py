@@ -22,7 +22,8 @@ class PretrainSettings(BaseModel):
         channel_multipliers: width of each level over it.
         window_size: pixels of the windows; a multiple of the network's reduction.
         crop: pixels of the part of each window that a step sees, another one each time; a multiple of the reduction, or
-            0 for whole windows, as published. Parts of half the edge cost a quarter of the time.
+            0 for whole windows, as published. Parts of half the edge cost a quarter of the time. Samples are drawn
+            whole.
         steps: of the optimiser.
         batch: windows a step, over all devices.
         together: windows that go through the network at a time on one device; the gradients of a step are averaged.
@@ -35,7 +36,7 @@ class PretrainSettings(BaseModel):
         self_conditioning: whether the network's own middle steers its decoder (`SelfConditioning`); the published one
             does not.
         distillation: weight of the contrastive loss (`training.distillation`); 0 for none, as published. It needs
-            self-conditioning.
+            self-conditioning, and whole windows.
         recompute: activations are computed again on the way back instead of being kept: less memory, a third more time.
         augment: turn, scale, shift and gamma.
         save_every: steps between checkpoints.
@@ -76,9 +77,16 @@ class PretrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _distillation_can_be(self) -> PretrainSettings:
-        if self.distillation and not (self.self_conditioning and self.batch > 1):
-            raise ValueError("distillation needs self_conditioning: true, and a batch of 2 or more")
+        # Two parts of a window may have nothing in common that the network could know it by.
+        if self.distillation and (self.crop or not self.self_conditioning or self.batch < 2):
+            raise ValueError("distillation needs self_conditioning: true, whole windows, and a batch of 2 or more")
         return self
+
+    @property
+    def windows(self) -> str:
+        """What a step sees, in a few words."""
+        parts = f", of which it saw parts of {self.crop} of {self.window_size} pixels" if self.crop else ""
+        return f"{self.batch} windows{parts}"
 
     @property
     def network(self) -> UNetConfig:

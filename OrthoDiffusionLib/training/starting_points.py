@@ -21,6 +21,7 @@ from OrthoDiffusionLib.training.trained_plane import (
     TrainedPlane,
     empty_networks,
     load_plane,
+    without_diagnosis,
 )
 
 Chosen = TypeVar("Chosen", bound=FineTuneSettings)
@@ -147,15 +148,10 @@ def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings
 
 def _decoder_at(trained: TrainedPlane, joint: str, timestep: int) -> TrainedPlane:
     """Encoder and decoder, to be trained at another timestep."""
-    before = trained.description
-    history = (*before.history, f"Moved from timestep {before.timestep} to {timestep}; the diagnosis head was left.")
-    moved = {"joint": joint, "timestep": timestep, "reads_structures": False, "history": history}
-    description = before.model_copy(update=moved)
-    networks = empty_networks(description, segmentation=True, diagnosis=False)
-    assert networks.segmentation is not None and trained.networks.segmentation is not None
-    networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
-    networks.segmentation.load_state_dict(trained.networks.segmentation.state_dict())
-    return TrainedPlane(description, networks.eval().requires_grad_(False))
+    before = trained.description.timestep
+    return without_diagnosis(trained).told(
+        f"Moved from timestep {before} to {timestep}; the diagnosis head was left.", joint=joint, timestep=timestep
+    )
 
 
 def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings) -> TrainedPlane:

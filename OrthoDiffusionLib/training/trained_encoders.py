@@ -43,7 +43,7 @@ def pretrained_encoder(folder: Path, plane: Plane) -> TrainedEncoder:
     encoder = DenoisingEncoder(settings.network)
     encoder.load_state_dict(encoder_state(dict(tensors)))
     start = f", from {about['start']}" if about.get("start") else ""
-    source = f"Pre-trained without labels for {about['step']} steps of {settings.batch} windows{start}."
+    source = f"Pre-trained without labels for {about['step']} steps of {settings.windows}{start}."
     return TrainedEncoder(encoder.eval().requires_grad_(False), settings.window_size, source)
 
 

@@ -93,6 +93,16 @@ def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnos
     )
 
 
+def without_diagnosis(trained: TrainedPlane) -> TrainedPlane:
+    """A plane's encoder and decoder, in networks of their own; it has a decoder."""
+    description = trained.description.model_copy(update={"reads_structures": False})
+    networks = empty_networks(description, segmentation=True, diagnosis=False)
+    assert networks.segmentation is not None and trained.networks.segmentation is not None
+    networks.encoder.load_state_dict(trained.networks.encoder.state_dict())
+    networks.segmentation.load_state_dict(trained.networks.segmentation.state_dict())
+    return TrainedPlane(description, networks.eval().requires_grad_(False))
+
+
 def save_plane(folder: Path, trained: TrainedPlane, extra: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
     """Write the networks; the description comes last, so that a folder with one is whole.
 

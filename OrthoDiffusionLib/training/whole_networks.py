@@ -30,7 +30,7 @@ class WholeNetwork(NamedTuple):
         sizes: base channels, and the multipliers of the levels.
         prediction: what the network tells.
         source: where they come from, a few words that no other weights have.
-        window_size: pixels of the windows that it was trained on.
+        window_size: pixels of the windows that it was trained on, or on parts of.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -88,7 +88,7 @@ def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     if about["plane"] != plane.value:
         raise _wrong_plane("The pre-training in this folder is not", plane)
     settings = pretrain_settings(about["settings"])
-    source = f"a pre-training of {about['step']} steps of {settings.batch} windows, sha256 {_digest(tensors)}"
+    source = f"a pre-training of {about['step']} steps of {settings.windows}, sha256 {_digest(tensors)}"
     if before := about.get("start"):
         source += f", from {before}"
     sizes = (settings.base_channels, settings.channel_multipliers)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -222,15 +219,6 @@ def test_a_full_disk_leaves_nothing_and_is_told(tmp_path: Path) -> None:
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
     assert not list(prepared.iterdir())
-
-
-@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="a new process knows nothing of the patch")
-def test_a_process_that_the_system_ends_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = read_manifest(write_dataset(tmp_path))
-    monkeypatch.setattr(cache, "stacks_of_entry", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(OrthoDiffusionError, match="fewer --workers") as refusal:
-        prepare_manifest(manifest, tmp_path / "cache", 16, processes=2)
-    assert refusal.value.kind is ErrorKind.OUT_OF_MEMORY
 
 
 def test_prepared_studies_are_as_open_to_others_as_any_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from tiny_dataset import write_dataset
@@ -92,9 +93,18 @@ def test_a_step_sees_a_part_of_the_window_that_it_would_see(studies: list[Cached
             pretraining_batch(studies, Plane.AXIAL, settings(crop=crop), step, [0]).windows[0, 0] for crop in (0, 8)
         )
         assert part.shape == (16, 8, 8)
-        places = whole.unfold(1, 8, 1).unfold(2, 8, 1)
-        corners |= {tuple(place) for place in (places == part[:, None, None]).all(dim=(0, 3, 4)).nonzero().tolist()}
+        places = whole.unfold(1, 8, 1).unfold(2, 8, 1).permute(1, 2, 0, 3, 4)
+        (corner,) = (places == part).all(dim=(2, 3, 4)).nonzero().tolist()
+        corners.add(tuple(corner))
     assert len(corners) >= 4
+
+
+@pytest.mark.parametrize(
+    "changes", [{"crop": 7}, {"crop": 32}, {"crop": 8, "self_conditioning": True, "distillation": 0.5}]
+)
+def test_parts_that_cannot_be_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"crop|whole windows"):
+        settings(**changes)
 
 
 def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -115,6 +125,7 @@ def test_the_loss_falls(studies: list[CachedStudy], tmp_path: Path) -> None:
         {"prediction": "velocity"},
         {"recompute": True, "precision": "bfloat16"},
         {"self_conditioning": True},
+        {"crop": 8},
     ],
 )
 def test_options_train_too(studies: list[CachedStudy], tmp_path: Path, changes: dict[str, object]) -> None:

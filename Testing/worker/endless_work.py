@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import working_processes
 
 
 def nothing() -> None:
@@ -23,6 +23,6 @@ def work(number: int) -> None:
 if __name__ == "__main__":
     # A shell has what it starts in the background ignore Ctrl-C, and with that all that follows from there.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with working_processes(2, nothing) as pool:
-        for _ in outcomes(pool, work, range(4)):
+    with working_processes(2, nothing) as working:
+        for _ in working.outcomes(work, range(4)):
             pass

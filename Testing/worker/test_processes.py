@@ -13,7 +13,7 @@ import pytest
 
 from OrthoDiffusionLib.bundles.registry import list_bundles
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.worker.processes import outcomes, working_processes
+from OrthoDiffusionLib.worker.processes import working_processes
 
 ENDLESS = (str(Path(__file__).with_name("endless_work.py")),)
 EVALUATE = ("-m", "OrthoDiffusionLib.cli.app", "evaluate", "--studies", "4", "--processes", "2")
@@ -68,14 +68,61 @@ def nothing() -> None:
     pass
 
 
-def end_itself(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def end_itself(last: bool) -> None:
+    if last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse() -> None:
+    raise OrthoDiffusionError(ErrorKind.DEVICE_UNAVAILABLE, "There is no device.", "Choose another.")
 
 
 def test_a_process_that_the_system_ended_is_said() -> None:
-    with pytest.raises(OrthoDiffusionError) as caught, working_processes(2, nothing) as pool:
-        list(outcomes(pool, end_itself, range(2)))
+    with pytest.raises(OrthoDiffusionError) as caught, working_processes(1, nothing) as working:
+        outcomes = working.outcomes(end_itself, [False, True])
+        next(outcomes)
+        next(outcomes)
     assert caught.value.kind is ErrorKind.OUT_OF_MEMORY
+
+
+def test_what_preparing_raises_is_said_as_it_is() -> None:
+    with pytest.raises(OrthoDiffusionError) as caught, working_processes(2, refuse) as working:
+        next(working.outcomes(end_itself, [False]))
+    assert caught.value.kind is ErrorKind.DEVICE_UNAVAILABLE
+
+
+def test_processes_that_cannot_begin_are_said(tmp_path: Path) -> None:
+    """As those of a script without a main guard."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from OrthoDiffusionLib.worker.processes import working_processes\n"
+        "with working_processes(1, print) as working:\n"
+        "    print(list(working.outcomes(abs, [-1])))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    assert "The processes that were to share the work could not begin." in ran.stderr
+    assert ran.stdout == ""
+
+
+def fail_while_others_write(asked: tuple[Path, int]) -> None:
+    folder, number = asked
+    unfinished = folder / f"{number}.part"
+    if number == 0:
+        while not any(folder.iterdir()):
+            time.sleep(0.05)
+        raise ValueError("enough")
+    try:
+        unfinished.touch()
+        time.sleep(600)
+    finally:
+        unfinished.unlink()
+
+
+def test_a_process_that_is_told_to_end_removes_what_it_was_writing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="enough"), working_processes(2, nothing) as working:
+        list(working.outcomes(fail_while_others_write, [(tmp_path, number) for number in range(4)]))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
