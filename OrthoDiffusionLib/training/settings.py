@@ -253,7 +253,7 @@ class RefinementSettings(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0)
     warm_up: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
-    steps: int = Field(default=16000, ge=1)
+    steps: int = Field(default=26000, ge=1)
     batch: int = Field(default=8, ge=1)
     crop: int = Field(default=64, ge=8, multiple_of=4)
     alone_share: float = Field(default=0.15, ge=0, le=1)
