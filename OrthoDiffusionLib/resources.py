@@ -11,7 +11,7 @@ RESOURCES_VARIABLE = "ORTHODIFFUSION_RESOURCES"
 
 
 def resources_folder() -> Path:
-    """The folder that holds `Schemas`, `Bundles`, `SampleData` and `Training`.
+    """The folder that holds `Schemas`, `Bundles`, `SampleData`, `Training` and `LabelValues`.
 
     A source checkout and an installed Slicer extension keep it beside the library, a wheel inside it;
     the environment variable ORTHODIFFUSION_RESOURCES names another.

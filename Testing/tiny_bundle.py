@@ -15,8 +15,9 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 SEGMENTS, DIAGNOSES = "segmentation", "diagnosis"
 
 
-def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]], of: str = "knee") -> Path:
-    """Write a joint's bundle that does with each plane what `reads` names: SEGMENTS, DIAGNOSES or both."""
+def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]], of: str = "knee", seeds: str = "") -> Path:
+    """Write a joint's bundle that does with each plane what `reads` names: SEGMENTS, DIAGNOSES or both; its card says
+    that it was trained on phantoms of these seeds."""
     joint, size = load_joint(of), {"base_channels": 32, "channel_multipliers": (1, 1, 1, 1)}
     weights, planes = {}, {}
     for plane, parts in reads.items():
@@ -44,7 +45,7 @@ def write_tiny_bundle(folder: Path, reads: Mapping[Plane, tuple[str, ...]], of: 
         "findings": [finding.model_dump(mode="json") for finding in joint.findings],
         "network": {**size, "window_slices": 16, "window_size": 32},
         "planes": planes,
-        "training_data": {"description": "None.", "studies": 0, "synthetic": True, "seeds": "", "known_limits": []},
+        "training_data": {"description": "None.", "studies": 0, "synthetic": True, "seeds": seeds, "known_limits": []},
         "lineage": {"created_by": "a test", "created_on": "", "source": "random"},
     }
     write_bundle(folder, description, weights, "# Tiny\n", "MIT\n")

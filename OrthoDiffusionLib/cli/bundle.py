@@ -62,7 +62,14 @@ def show(
             out.print(manifest.refinement.training, soft_wrap=True, markup=False)
         if manifest.fusion.clinical is not None:
             out.print(f"Reads clinical data: {manifest.fusion.clinical.codes}", soft_wrap=True, markup=False)
-        out.print(f"Trained on: {manifest.training_data.description}", soft_wrap=True, markup=False)
+        data = manifest.training_data
+        out.print(f"Trained on: {data.description}", soft_wrap=True, markup=False)
+        if data.seeds or data.synthetic:
+            out.print(f"Seeds of phantoms in training: {data.seeds or 'not said'}", soft_wrap=True, markup=False)
+        if data.known_limits:
+            out.print("Known limits:")
+        for limit in data.known_limits:
+            out.print(f"- {limit}", soft_wrap=True, markup=False)
 
 
 @app.command("import-published")

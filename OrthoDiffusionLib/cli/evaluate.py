@@ -6,6 +6,7 @@ import os
 from typing import Annotated, Optional
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -19,7 +20,7 @@ def evaluate(
     bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Bundle to evaluate.")] = None,  # noqa: UP045
     studies: Annotated[int, typer.Option(help="How many phantoms.", min=2)] = 50,
     seed: Annotated[
-        int, typer.Option(help="Of the first phantom; the model card names the seeds of training.", min=0)
+        int, typer.Option(help="Of the first phantom; `bundle show` tells the seeds of training.", min=0)
     ] = 90000,
     centre: Annotated[
         Optional[str],  # noqa: UP045
@@ -29,6 +30,10 @@ def evaluate(
         Contrast,
         typer.Option(help="That of the centre's sequences, or signals, resolution and artefacts drawn at random."),
     ] = Contrast.PHYSICAL,
+    clinical: Annotated[
+        bool,
+        typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for measuring."),
+    ] = False,
     processes: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
@@ -44,6 +49,7 @@ def evaluate(
         from OrthoDiffusionLib.bundles.building import replace_card
         from OrthoDiffusionLib.bundles.opening import open_bundle
         from OrthoDiffusionLib.bundles.registry import find_bundle
+        from OrthoDiffusionLib.bundles.training_seeds import seen_seeds
         from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
         from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
         from OrthoDiffusionLib.phantom import CENTRES, HELD_OUT
@@ -53,6 +59,13 @@ def evaluate(
                 ErrorKind.USAGE, f"There is no centre {centre}.", f"Choose one of {', '.join(CENTRES)}."
             )
 
+        data = open_bundle(find_bundle(bundle)).manifest.training_data
+        if seen := seen_seeds(data.seeds, range(seed, seed + studies)):
+            err.print(
+                f"[bold yellow]Warning:[/] The bundle was trained on {len(seen)} of these {studies} phantoms (its card"
+                f" names the seeds {escape(data.seeds)}), so the figures flatter. Choose another --seed.",
+                soft_wrap=True,
+            )
         with Progress(console=err, disable=as_json, transient=True) as bar:
             task = bar.add_task("Evaluating", total=studies)
             count = min(studies, processes or min(8, os.cpu_count() or 1))
@@ -65,6 +78,7 @@ def evaluate(
                 count,
                 combine=combine,
                 contrast=contrast.value,
+                rates="clinical" if clinical else "balanced",
             )
         if write_card:
             opened = open_bundle(find_bundle(bundle))

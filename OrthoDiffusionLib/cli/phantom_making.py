@@ -16,8 +16,9 @@ from OrthoDiffusionLib.datasets.manifest import StudyEntry
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.label_map_files import read_label_map
-from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
+from OrthoDiffusionLib.phantom.label_maps import Side, anatomy_from_labels, check_label_map
 from OrthoDiffusionLib.phantom.writing import write_study
+from OrthoDiffusionLib.volumes.label_values import LabelValues
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.worker.processes import working_processes
 
@@ -34,6 +35,8 @@ class PhantomOrder:
         maps: label maps whose anatomy is scanned, in turns; empty for the phantom's own.
         montage: whether each study gets a picture.
         beside: real stacks that the picture shows beside the phantom's.
+        values: what the label maps' values stand for; None for the joint's own labels.
+        side: of the label maps; None where each tells its own.
     """
 
     joint: str
@@ -43,6 +46,8 @@ class PhantomOrder:
     maps: tuple[Path, ...] = ()
     montage: bool = False
     beside: Mapping[Plane, Volume] = field(default_factory=dict)
+    values: LabelValues | None = None
+    side: Side | None = None
 
     def label_map(self, seed: int) -> Volume:
         """The label map whose anatomy this study has, checked.
@@ -52,8 +57,8 @@ class PhantomOrder:
         """
         index = seed % len(self.maps)
         try:
-            labels = read_label_map(self.maps[index])
-            check_label_map(labels)
+            labels = read_label_map(self.maps[index], self.values)
+            check_label_map(labels, self.side)
         except OrthoDiffusionError as error:
             which = f"Label map {index + 1} of {len(self.maps)}: " if len(self.maps) > 1 else ""
             raise OrthoDiffusionError(
@@ -64,7 +69,8 @@ class PhantomOrder:
     def study(self, seed: int) -> PhantomStudy:
         """The study of a seed; the same wherever it is made."""
         if self.maps:
-            return scan_anatomy(anatomy_from_labels(self.label_map(seed), seed), seed, self.centre, self.contrast)
+            anatomy = anatomy_from_labels(self.label_map(seed), seed, self.side)
+            return scan_anatomy(anatomy, seed, self.centre, self.contrast)
         return make_study(seed, self.joint, prevalence=self.prevalence, centre=self.centre, contrast=self.contrast)
 
 

@@ -10,3 +10,10 @@ class Contrast(str, Enum):
 
     PHYSICAL = "physical"
     RANDOM = "random"
+
+
+class Side(str, Enum):
+    """Of the person."""
+
+    LEFT = "left"
+    RIGHT = "right"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from OrthoDiffusionLib.anatomy import Plane, load_joint
+from OrthoDiffusionLib.anatomy import Joint, Plane, load_joint
 from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.volumes.label_values import named_values
+
+LABEL_VALUES = "label_values of the dataset manifest"
+"""What errors call it."""
 
 
 class _Strict(BaseModel):
@@ -26,11 +30,14 @@ class SeriesEntry(_Strict):
         plane: it lies in.
         image: file, folder or zip that holds it.
         labels: a label map on the same grid; -1 marks what was not annotated. None: no mask.
+        label_values: the structure's key, `background` or `ignored` for each of its values; None where they are the
+            joint's own labels, and in a file for those of the dataset.
     """
 
     plane: Plane
     image: str
     labels: str | None = None
+    label_values: dict[int, str] | None = None
 
 
 class StudyEntry(_Strict):
@@ -52,9 +59,16 @@ class StudyEntry(_Strict):
 
 
 class DatasetManifest(_Strict):
-    """A dataset: a joint and its studies."""
+    """A dataset.
+
+    Attributes:
+        joint: of its studies.
+        label_values: of all label maps that have none of their own, as in `SeriesEntry`.
+        studies: one or more.
+    """
 
     joint: str = "knee"
+    label_values: dict[int, str] | None = None
     studies: tuple[StudyEntry, ...] = Field(min_length=1)
 
 
@@ -62,12 +76,12 @@ def read_manifest(path: Path) -> DatasetManifest:
     """Read a manifest, JSON or YAML.
 
     Returns:
-        the manifest with absolute paths.
+        the manifest with absolute paths, and with its label values at each label map.
 
     Raises:
         OrthoDiffusionError: FILE_NOT_FOUND for the manifest or a file that it names; BAD_MANIFEST for content that is
-            none: an unknown plane or finding, an id that occurs twice, one image of two patients, a field that is not
-            known.
+            none: an unknown plane, finding or structure, an id that occurs twice, one image of two patients, a field
+            that is not known.
     """
     try:
         # Some editors begin a file with a mark of its encoding.
@@ -89,7 +103,9 @@ def read_manifest(path: Path) -> DatasetManifest:
         raise _bad(f"The dataset manifest {path.name} is not valid ({error}).", str(error)) from None
     _check(manifest)
     studies = tuple(
-        study.model_copy(update={"series": tuple(_located(entry, path.parent) for entry in study.series)})
+        study.model_copy(
+            update={"series": tuple(_located(entry, path.parent, manifest.label_values) for entry in study.series)}
+        )
         for study in manifest.studies
     )
     _check_images(studies)
@@ -114,12 +130,23 @@ def _check(manifest: DatasetManifest) -> None:
     if twice:
         raise _bad(f"The study {twice[0]} occurs twice in the dataset manifest.")
     try:
-        known = {finding.key for finding in load_joint(manifest.joint).findings}
+        joint = load_joint(manifest.joint)
     except OrthoDiffusionError as error:
         raise _bad(f"The dataset manifest names an unknown joint, {manifest.joint}.") from error
+    known = {finding.key for finding in joint.findings}
+    _check_label_values(manifest.label_values, joint)
     for study in manifest.studies:
         if unknown := set(study.findings) - known:
             raise _bad(f"The study {study.id} has an unknown finding, {min(unknown)}.")
+        for series in study.series:
+            _check_label_values(series.label_values, joint, f"The study {study.id}: ")
+
+
+def _check_label_values(values: Mapping[int, str] | None, joint: Joint, where: str = "") -> None:
+    try:
+        named_values(values or {}, joint.structures, LABEL_VALUES)
+    except OrthoDiffusionError as error:
+        raise OrthoDiffusionError(ErrorKind.BAD_MANIFEST, where + error.sentence, error.action) from error
 
 
 def _check_images(studies: Sequence[StudyEntry]) -> None:
@@ -135,8 +162,10 @@ def _check_images(studies: Sequence[StudyEntry]) -> None:
                 )
 
 
-def _located(entry: SeriesEntry, folder: Path) -> SeriesEntry:
-    paths = {}
+def _located(entry: SeriesEntry, folder: Path, label_values: dict[int, str] | None) -> SeriesEntry:
+    found: dict[str, object] = {}
+    if entry.labels is not None and entry.label_values is None and label_values is not None:
+        found["label_values"] = label_values
     for name in ("image", "labels"):
         value = getattr(entry, name)
         if value is not None:
@@ -148,8 +177,8 @@ def _located(entry: SeriesEntry, folder: Path) -> SeriesEntry:
                     "Correct the manifest; paths are relative to it.",
                     detail=str(located),
                 )
-            paths[name] = str(located)
-    return entry.model_copy(update=paths)
+            found[name] = str(located)
+    return entry.model_copy(update=found)
 
 
 def _bad(sentence: str, detail: str = "") -> OrthoDiffusionError:

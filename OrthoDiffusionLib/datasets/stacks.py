@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.datasets.manifest import ClinicalRecord, StudyEntry
+from OrthoDiffusionLib.datasets.manifest import LABEL_VALUES, ClinicalRecord, SeriesEntry, StudyEntry
+from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom import PhantomStudy
 from OrthoDiffusionLib.volumes.checks import check_volume
+from OrthoDiffusionLib.volumes.label_values import named_values
 from OrthoDiffusionLib.volumes.orientation import planes_near, to_network_axes
+from OrthoDiffusionLib.volumes.plausible_anatomy import check_bones
 from OrthoDiffusionLib.volumes.reading import read_series
 from OrthoDiffusionLib.volumes.segment_names import by_segment_names
 from OrthoDiffusionLib.volumes.volume import Volume
@@ -93,8 +96,8 @@ def series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:
 
     Raises:
         OrthoDiffusionError: what reading and checking a series raises; BAD_LABEL_MAP for a label map on another grid
-            than its image, with other values than -1, 0 and the joint's labels, or, from Slicer, with segments that are
-            no structures of the joint.
+            than its image, with values that are not named or, where none are, other than -1, 0 and the joint's labels,
+            with bones that cannot be the joint's, or, from Slicer, with segments that are no structures of the joint.
     """
     for series in entry.series:
         try:
@@ -115,8 +118,7 @@ def series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:
             )
         labels = None
         if series.labels is not None:
-            path = Path(series.labels)
-            labels = by_segment_names(_single(path), path, load_joint(joint).structures)
+            labels = _label_map(Path(series.labels), series, joint, entry.id)
             if labels.shape != image.shape or not np.allclose(labels.affine, image.affine, atol=GRID_TOLERANCE):
                 raise OrthoDiffusionError(
                     ErrorKind.BAD_LABEL_MAP,
@@ -125,6 +127,8 @@ def series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:
                     detail=series.labels,
                 )
             _check_labels(labels, entry.id, joint)
+            with named_study(entry.id):
+                check_bones(labels, joint, load_joint(joint).structures)
         yield LabelledSeries(series.plane, image, labels)
 
 
@@ -163,6 +167,16 @@ def _single(path: Path) -> Volume:
     return volumes[0]
 
 
+def _label_map(path: Path, series: SeriesEntry, joint: str, study: str) -> Volume:
+    """With the joint's labels: by its segments' names, where it is a segmentation of Slicer, else by `label_values`."""
+    volume, structures = _single(path), load_joint(joint).structures
+    named = by_segment_names(volume, path, structures)
+    if named is not volume or series.label_values is None:
+        return named
+    with named_study(study):
+        return named_values(series.label_values, structures, LABEL_VALUES).applied(volume)
+
+
 def _check_labels(labels: Volume, study: str, joint: str) -> None:
     known = len(load_joint(joint).structures)
     array = labels.array
@@ -170,7 +184,8 @@ def _check_labels(labels: Volume, study: str, joint: str) -> None:
         raise OrthoDiffusionError(
             ErrorKind.BAD_LABEL_MAP,
             f"A label map of the study {study} holds values that are no labels of the {joint}.",
-            f"Use -1 for not annotated, 0 for background and 1 to {known} for the structures.",
+            f"Use -1 for not annotated, 0 for background and 1 to {known} for the structures, or say in the dataset"
+            " manifest's label_values which structure each value is.",
         )
 
 

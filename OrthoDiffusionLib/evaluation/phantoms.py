@@ -22,12 +22,14 @@ from sklearn.metrics import roc_auc_score
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
+from OrthoDiffusionLib.bundles.training_seeds import seen_seeds
 from OrthoDiffusionLib.evaluation.metrics import bootstrap_interval, dice, expected_calibration_error
 from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.inference.watch import Unwatched
 from OrthoDiffusionLib.phantom import make_study
+from OrthoDiffusionLib.phantom.findings import Prevalence
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.nifti import read_nifti
 from OrthoDiffusionLib.worker.processes import working_processes
@@ -46,15 +48,17 @@ class Evaluation:
         seed: of the first.
         centre: where they were scanned.
         dice: for each plane and structure, the mean over the studies in which truth or label map has it.
-        auroc: of each finding.
+        auroc: of each finding; not a number where none or all of the phantoms have it.
         ece: expected calibration error over all findings.
         mean_dice: mean over structures and planes.
         plane_dice: for each plane, the mean over structures.
-        macro_auroc: mean over findings; as every measure, not a number where the bundle has no such heads, or the
-            phantoms do not define it.
+        macro_auroc: mean over the findings that have one; as every measure, not a number where the bundle has no such
+            heads, or the phantoms do not define it.
         intervals: 95 % bootstrap interval of each measure by its name.
         combined: whether each plane's label map was made of all planes.
         contrast: that of the centre's sequences, or signals, resolution and artefacts of chance.
+        rates: how often findings occurred: often enough to be measured, or as in patients.
+        seen: seeds among them that the bundle's data card names as trained on; None where it names no seeds.
     """
 
     bundle: str
@@ -70,6 +74,13 @@ class Evaluation:
     intervals: Mapping[str, Interval]
     combined: bool = True
     contrast: Contrast = "physical"
+    rates: Prevalence = "balanced"
+    seen: tuple[int, ...] | None = None
+
+    @property
+    def undefined_auroc(self) -> tuple[str, ...]:
+        """Findings that none or all of the phantoms have, of which macro_auroc is not the mean."""
+        return tuple(finding for finding, value in self.auroc.items() if not math.isfinite(value))
 
     def to_json_dict(self) -> dict[str, object]:
         """All of it, for `--json`."""
@@ -82,11 +93,15 @@ class Evaluation:
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "combined": self.combined,
             "contrast": self.contrast,
+            "rates": self.rates,
+            "seeds_seen_in_training": None if self.seen is None else list(self.seen),
             "mean_dice": _known(self.mean_dice),
             "plane_dice": _known_ones(self.plane_dice),
             "dice": {plane: _known_ones(values) for plane, values in self.dice.items()},
             "macro_auroc": _known(self.macro_auroc),
+            "macro_auroc_findings": len(self.auroc) - len(self.undefined_auroc),
             "auroc": _known_ones(self.auroc),
+            "undefined_auroc": list(self.undefined_auroc),
             "ece": _known(self.ece),
             "intervals": {name: [_known(low), _known(high)] for name, (low, high) in self.intervals.items()},
         }
@@ -107,13 +122,28 @@ class Evaluation:
         ]
 
     def conditions(self) -> str:
-        """One sentence on how the figures came about."""
+        """In a few sentences how the figures came about."""
         where = f"at {self.centre}" if self.contrast == "physical" else "in contrasts of chance"
+        how_often = ", with findings as often as in patients" if self.rates == "clinical" else ""
+        planes = "" if self.combined else " Each plane by itself."
         return (
-            f"{self.bundle} on {self.studies} phantoms from seed {self.seed} {where},"
+            f"{self.bundle} on {self.studies} phantoms from seed {self.seed} {where}{how_often},"
             f" {date.today().isoformat()}, {platform.machine()} with {os.cpu_count()} processors."
-            f"{'' if self.combined else ' Each plane by itself.'} Phantoms are not patients."
+            f"{planes}{self._left_out()}{self._seen()} Phantoms are not patients."
         )
+
+    def _left_out(self) -> str:
+        left = self.undefined_auroc
+        if not left:
+            return ""
+        known = len(self.auroc) - len(left)
+        mean = "there is no macro-AUROC"
+        if known:
+            mean = f"the macro-AUROC is of the other {known} of {len(self.auroc)} findings"
+        return f" None or all of the phantoms have {', '.join(left)}, whose AUROC is not defined; {mean}."
+
+    def _seen(self) -> str:
+        return f" The bundle was trained on {len(self.seen)} of these phantoms." if self.seen else ""
 
 
 def _known(value: float) -> float | None:
@@ -135,6 +165,7 @@ def evaluate_on_phantoms(
     *,
     combine: bool = True,
     contrast: Contrast = "physical",
+    rates: Prevalence = "balanced",
 ) -> Evaluation:
     """Run a bundle on phantoms and measure it.
 
@@ -148,6 +179,7 @@ def evaluate_on_phantoms(
             up to rounding for any number.
         combine: whether each plane's label map is made of all planes, as in a run, or of itself alone.
         contrast: `random` for signals, resolution and artefacts drawn by chance, in place of the centre's.
+        rates: `clinical` for findings as often as in patients; rare ones may then occur in no phantom.
 
     Raises:
         OrthoDiffusionError: as a run does.
@@ -158,7 +190,8 @@ def evaluate_on_phantoms(
     structures = {structure.key: structure.label for structure in manifest.structures} if planes else {}
     findings = [finding.key for finding in manifest.findings] if any(map(manifest.diagnoses, Plane)) else []
     numbers = range(seed, seed + studies)
-    measure = partial(_measured, _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine, contrast))
+    asked = _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine, contrast, rates)
+    measure = partial(_measured, asked)
     measured = []
     with working_processes(processes, partial(_share_cores, processes)) as working:
         for outcome in working.outcomes(measure, numbers):
@@ -172,7 +205,8 @@ def evaluate_on_phantoms(
         f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
     )  # fmt: skip
-    return replace(summary, combined=combine, contrast=contrast)
+    seen = seen_seeds(manifest.training_data.seeds, numbers)
+    return replace(summary, combined=combine, contrast=contrast, rates=rates, seen=seen)
 
 
 class _Measured(NamedTuple):
@@ -193,6 +227,7 @@ class _Asked(NamedTuple):
     diagnose: bool
     combine: bool
     contrast: Contrast
+    rates: Prevalence
 
 
 def _share_cores(processes: int) -> None:
@@ -208,7 +243,8 @@ def _engine() -> Engine:
 def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_study(make_study(seed, asked.joint, centre=asked.centre, contrast=asked.contrast), folder)
+        study = make_study(seed, asked.joint, prevalence=asked.rates, centre=asked.centre, contrast=asked.contrast)
+        write_study(study, folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
         request = StudyRequest(
             output=folder / "result",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,17 @@ from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
 
-Paint = Callable[[Mapping[str, float], np.random.Generator, np.random.Generator], AnatomyCanvas]
+Sex = Literal["female", "male"]
+
+
+class Painted(NamedTuple):
+    """A right joint, and the sex that its sizes were drawn for; None where they are drawn for adults of any."""
+
+    canvas: AnatomyCanvas
+    sex: Sex | None = None
+
+
+Paint = Callable[[Mapping[str, float], np.random.Generator, np.random.Generator], Painted]
 """A right joint with these severities; the first generator draws its shape, the second all else."""
 
 
@@ -42,16 +52,17 @@ class JointModel(NamedTuple):
     stack_centres: Mapping[Plane, Vector]
 
 
-def _knee(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
-    return knee.paint_knee(knee_shape.draw_shape(shape), findings, details)
+def _knee(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> Painted:
+    drawn = knee_shape.draw_shape(shape)
+    return Painted(knee.paint_knee(drawn, findings, details), "female" if drawn.female else "male")
 
 
-def _ankle(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
-    return ankle.paint_ankle(ankle_shape.draw_shape(shape), findings, details)
+def _ankle(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> Painted:
+    return Painted(ankle.paint_ankle(ankle_shape.draw_shape(shape), findings, details))
 
 
-def _shoulder(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> AnatomyCanvas:
-    return shoulder.paint_shoulder(shoulder_shape.draw_shape(shape), findings, details)
+def _shoulder(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> Painted:
+    return Painted(shoulder.paint_shoulder(shoulder_shape.draw_shape(shape), findings, details))
 
 
 JOINT_MODELS: Mapping[str, JointModel] = {

@@ -11,6 +11,7 @@ import numpy as np
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.folder_walk import RESULT_IMAGES, RESULT_MARK
+from OrthoDiffusionLib.volumes.label_values import LabelValues
 from OrthoDiffusionLib.volumes.reading import read_series
 from OrthoDiffusionLib.volumes.segment_names import by_segment_names
 from OrthoDiffusionLib.volumes.volume import Volume
@@ -56,12 +57,16 @@ def _may_be_label_map(file: Path, folder: Path) -> bool:
     return not of_result or file.name == CORRECTED
 
 
-def read_label_map(path: Path) -> Volume:
+def read_label_map(path: Path, values: LabelValues | None = None) -> Volume:
     """A knee's label map from a file; the values of a segmentation of Slicer are told by its segments' names.
 
+    Args:
+        path: of the file.
+        values: what its values stand for, unless its segments have names; None for the knee's own labels.
+
     Raises:
-        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers, and for segments that are no structure
-            of the knee; what reading a series raises.
+        OrthoDiffusionError: BAD_LABEL_MAP for values that are no whole numbers or, where `values` are given, are not
+            named there, and for segments that are no structure of the knee; what reading a series raises.
     """
     volumes = read_series(path)
     if len(volumes) != 1:
@@ -69,8 +74,16 @@ def read_label_map(path: Path) -> Volume:
     volume = volumes[0]
     if not np.array_equal(volume.array, np.rint(volume.array)):
         raise unusable("The volume holds values that are no labels.")
-    labels = Volume(volume.array.astype(np.int16), volume.affine, volume.source)
-    return by_segment_names(labels, path, load_joint("knee").structures)
+    named = by_segment_names(volume, path, load_joint("knee").structures)
+    if named is not volume:
+        return named
+    if values is not None:
+        return values.applied(volume)
+    largest = float(volume.array.max())
+    if largest > np.iinfo(np.int16).max:
+        # As 16 bits it would be another number, and perhaps a label.
+        raise unusable(f"The value {largest:.0f} is no label of the knee.")
+    return Volume(volume.array.astype(np.int16), volume.affine, volume.source)
 
 
 def content_name(labels: Volume) -> str:
@@ -87,5 +100,6 @@ def unusable(sentence: str) -> OrthoDiffusionError:
     return OrthoDiffusionError(
         ErrorKind.BAD_LABEL_MAP,
         sentence,
-        "Give a label map of a knee with this extension's labels: 1 femur, 2 tibia, and so on.",
+        "Give a label map of a knee with this extension's labels (1 femur, 2 tibia, and so on), or say with"
+        " --label-values which value is which structure.",
     )

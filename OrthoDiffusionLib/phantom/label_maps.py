@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Joint, load_joint
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.distances import Field
 from OrthoDiffusionLib.phantom.knee import CORTEX, HIGH, LOW
@@ -23,7 +25,10 @@ from OrthoDiffusionLib.phantom.label_map_distances import structure_distance
 from OrthoDiffusionLib.phantom.label_map_files import content_name, unusable
 from OrthoDiffusionLib.phantom.study import Anatomy
 from OrthoDiffusionLib.phantom.tissues import Tissue
+from OrthoDiffusionLib.volumes.plausible_anatomy import check_bones
 from OrthoDiffusionLib.volumes.volume import Volume
+
+Side = Literal["left", "right"]
 
 TISSUES: Mapping[str, Tissue] = {
     "cartilage": Tissue.CARTILAGE,
@@ -37,27 +42,27 @@ TISSUES: Mapping[str, Tissue] = {
 """Of the structures that are not bones."""
 
 
-def anatomy_from_labels(labels: Volume, seed: int) -> Anatomy:
+def anatomy_from_labels(labels: Volume, seed: int, side: Side | None = None) -> Anatomy:
     """A joint whose structures are those of a label map.
 
     The map's structures are interpolated by their signed distances, so that thick slices leave no steps.
 
     Args:
         labels: integers (i, j, k) with the knee's structure labels, on any grid; -1 counts as background. It must hold
-            femur and tibia, and tell the side by fibula, menisci or collateral ligaments.
+            femur and tibia, and tell the side by fibula, menisci or collateral ligaments, unless it is given.
         seed: of the bending and of the tissue around.
+        side: of the person; None where the map tells it.
 
     Returns:
         an anatomy without findings: a label map says nothing about them.
 
     Raises:
-        OrthoDiffusionError: BAD_LABEL_MAP, when femur or tibia is missing, when a value is no label of the knee, or
-            when nothing tells left from right.
+        OrthoDiffusionError: BAD_LABEL_MAP, when femur or tibia is missing, when a value is no label of the knee, when
+            its bones cannot be a knee's, when nothing tells left from right, or when it tells another side than the
+            given one.
     """
     joint = load_joint("knee")
-    present = _present(labels, joint)
-    centres = {key: _centre(labels, label) for key, label in present.items()}
-    laterality = _laterality(centres)
+    present, centres, laterality = _looked_at(labels, joint, side)
     from_joint = np.eye(4)
     from_joint[:3, 3] = _origin(labels, present["tibia"])
     if laterality == "left":
@@ -78,14 +83,36 @@ def anatomy_from_labels(labels: Volume, seed: int) -> Anatomy:
     return Anatomy("knee", canvas, {}, laterality, seed, content_name(labels))
 
 
-def check_label_map(labels: Volume) -> None:
+def check_label_map(labels: Volume, side: Side | None = None) -> None:
     """Refuse a label map that `anatomy_from_labels` would refuse, in the time of a look at its voxels.
 
     Raises:
         OrthoDiffusionError: as `anatomy_from_labels`.
     """
-    present = _present(labels, load_joint("knee"))
-    _laterality({key: _centre(labels, label) for key, label in present.items()})
+    _looked_at(labels, load_joint("knee"), side)
+
+
+def _looked_at(
+    labels: Volume, joint: Joint, side: Side | None
+) -> tuple[dict[str, int], dict[str, npt.NDArray[np.float64]], Side]:
+    """The labels of the structures that the map holds, their centres (RAS, mm), and its side."""
+    present = _present(labels, joint)
+    check_bones(labels, joint.name, joint.structures)
+    centres = {key: _centre(labels, label) for key, label in present.items()}
+    told = _laterality(centres)
+    if told is None and side is None:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_LABEL_MAP,
+            "Nothing in the label map tells a left knee from a right one.",
+            "Say it with --side, for the maps of left and of right knees by themselves.",
+        )
+    if told is not None and side not in (None, told):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_LABEL_MAP,
+            f"The label map is of a {told} knee, as its structures lie, and not of a {side} one.",
+            "Leave out --side, or correct the map's orientation.",
+        )
+    return present, centres, told or side or "right"
 
 
 def _present(labels: Volume, joint: Joint) -> dict[str, int]:
@@ -131,13 +158,13 @@ def _positions(labels: Volume, label: int) -> npt.NDArray[np.float64]:
     return np.asarray(index @ labels.affine[:3, :3].T + labels.affine[:3, 3])
 
 
-def _laterality(centres: Mapping[str, npt.NDArray[np.float64]]) -> str:
-    """RAS x grows to the person's right: there lies the lateral side of a right knee."""
+def _laterality(centres: Mapping[str, npt.NDArray[np.float64]]) -> Side | None:
+    """RAS x grows to the person's right: there lies the lateral side of a right knee; None where nothing tells it."""
     pairs = (("fibula", "tibia"), ("lateral_meniscus", "medial_meniscus"), ("lcl", "tibia"), ("tibia", "mcl"))
     for lateral, medial in pairs:
         if lateral in centres and medial in centres:
             return "right" if centres[lateral][0] > centres[medial][0] else "left"
-    raise unusable("Nothing in the label map tells a left knee from a right one.")
+    return None
 
 
 def _origin(labels: Volume, tibia: int) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.centres import ANYWHERE, CENTRES, TRAINING
 from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
 from OrthoDiffusionLib.phantom.findings import Prevalence, draw_findings
-from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS
+from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS, Sex
 from OrthoDiffusionLib.phantom.protocol import draw_protocol
 from OrthoDiffusionLib.phantom.scanner import place_stack, scan
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
@@ -43,6 +43,7 @@ class PhantomStudy:
         centre: where it was scanned.
         seed: that makes this study again.
         label_map: what the label map holds that is its anatomy (`content_name`); None for a drawn joint.
+        sex: that its sizes were drawn for; None where the joint's are of adults of any, or of a label map.
     """
 
     joint: str
@@ -52,6 +53,7 @@ class PhantomStudy:
     centre: str
     seed: int
     label_map: str | None = None
+    sex: Sex | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Anatomy:
         laterality: `right` or `left`; a left joint is the canvas mirrored.
         seed: that makes it again.
         label_map: what the label map holds that it was made from (`content_name`); None for a drawn joint.
+        sex: that its sizes were drawn for; None where the joint's are of adults of any, or of a label map.
     """
 
     joint: str
@@ -73,6 +76,7 @@ class Anatomy:
     laterality: str
     seed: int
     label_map: str | None = None
+    sex: Sex | None = None
 
 
 def make_study(
@@ -114,7 +118,8 @@ def make_anatomy(
             raise ValueError(f"unknown findings: {', '.join(sorted(unknown))}")
         severity = {key: float(findings.get(key, 0.0)) for key in severity}
     laterality = "left" if shape.random() < 0.5 else "right"
-    return Anatomy(joint, model.paint(severity, shape, lesion), severity, laterality, seed)
+    canvas, sex = model.paint(severity, shape, lesion)
+    return Anatomy(joint, canvas, severity, laterality, seed, sex=sex)
 
 
 def scan_anatomy(
@@ -155,7 +160,14 @@ def scan_anatomy(
         name = protocol.name if contrast == "physical" else "random"
         planes[plane] = PhantomSeries(Volume(image, affine, source), labels, name)
     return PhantomStudy(
-        anatomy.joint, planes, anatomy.findings, anatomy.laterality, site.key, anatomy.seed, anatomy.label_map
+        anatomy.joint,
+        planes,
+        anatomy.findings,
+        anatomy.laterality,
+        site.key,
+        anatomy.seed,
+        anatomy.label_map,
+        anatomy.sex,
     )
 
 

@@ -32,6 +32,8 @@ def write_study(study: PhantomStudy, folder: Path) -> None:
         "findings": dict(study.findings),
         "contrasts": {plane.value: series.contrast for plane, series in study.planes.items()},
     }
+    if study.sex is not None:
+        content["sex"] = study.sex
     if study.label_map is not None:
         content["label_map"] = study.label_map
     (truth / "truth.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

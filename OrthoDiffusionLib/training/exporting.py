@@ -41,7 +41,8 @@ class BundleCard(BaseModel):
         copyright: line.
         data: what the model was trained on, one or two sentences.
         studies: how many.
-        seeds: of phantoms among them, so that anyone can make them again.
+        seeds: of phantoms among them, so that anyone can make them again; as `A to B` or single numbers, with whatever
+            says what for. `evaluate` tells by them which of its phantoms were trained on.
         synthetic: whether none of it shows a person.
         known_limits: one sentence each.
         clinical_codes: what the numbers of sex, patient type and event mean; needed where clinical data are read.
@@ -79,7 +80,7 @@ class RefinementCard(BaseModel):
         version: of the new bundle.
         data: what the refinement was trained on, one or two sentences.
         studies: how many.
-        seeds: of phantoms among them.
+        seeds: of phantoms among them, as in `BundleCard`.
         synthetic: whether none of it shows a person.
         known_limits: one sentence each, beside those of the bundle.
     """
@@ -295,7 +296,11 @@ def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _readme(card: BundleCard, description: Mapping[str, Any]) -> str:
-    lines = [f"# {card.title}", "", f"**{card.intended_use}**", "", card.data, "", "## Training", ""]
+    lines = [f"# {card.title}", "", f"**{card.intended_use}**", "", "## Data", "", card.data, ""]
+    lines.append(f"- studies: {card.studies}{', synthetic' if card.synthetic else ''}")
+    # Where there are phantoms, that nobody wrote down which must be seen.
+    lines += [f"- seeds of phantoms: {card.seeds or 'not said'}"] if card.seeds or card.synthetic else []
+    lines += ["", "## Training", ""]
     lines += [f"- {plane}: {recipe['encoder_training']}" for plane, recipe in description["planes"].items()]
     lines += [f"- all planes: {description['refinement']['training']}"] if description["refinement"] else []
     lines += ["", "## Known limits", "", *(f"- {limit}" for limit in card.known_limits)]

@@ -165,6 +165,48 @@ def test_a_mask_with_other_values_than_labels_is_refused(tmp_path: Path, value: 
         prepare_manifest(manifest, tmp_path / "cache", 16)
 
 
+def test_values_of_other_codings_are_named_in_the_manifest(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    own = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)[0]
+    mask = nibabel.load(tmp_path / "0-axial-labels.nii.gz")
+    other = np.where(np.asarray(mask.dataobj) == 1, 40, 0).astype(np.int16)
+    other[0, 0, 0] = 7
+    nibabel.save(nibabel.Nifti1Image(other, mask.affine), tmp_path / "0-axial-labels.nii.gz")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for values, sentence in (
+        (
+            {"40": "femur", "1": "femur"},
+            "study-0: The label map holds the value 7, which label_values of the data",
+        ),
+        ({"40": "femurr"}, "In label_values of the dataset manifest, the value 40 is “femurr”"),
+    ):
+        path.write_text(json.dumps({**content, "label_values": values}), encoding="utf-8")
+        with pytest.raises(OrthoDiffusionError, match=sentence):
+            prepare_manifest(read_manifest(path), tmp_path / "cache", 16)
+    # A series' own come before the dataset's.
+    content["label_values"] = {1: "femur"}
+    content["studies"][0]["series"][0]["label_values"] = {40: "femur", 7: "ignored"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    named = prepare_manifest(read_manifest(path), tmp_path / "cache", 16)
+    labels, before = (study.window(Plane.AXIAL, 0, 0, 18)[1] for study in (named[0], own))
+    assert labels is not None and before is not None
+    # The corner may lie between the network's pixels.
+    assert ((labels == before) | (labels == -1)).all() and (labels == 1).any()
+    second = named[1].window(Plane.AXIAL, 0, 0, 18)[1]
+    assert second is not None and (second == 1).any()
+
+
+def test_a_mask_whose_bones_are_no_knees_is_refused(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    mask = nibabel.load(tmp_path / "0-axial-labels.nii.gz")
+    upper, lower = (np.zeros(mask.shape, np.int16) for _ in range(2))
+    upper[6:18, 6:18, 10:17], lower[6:18, 6:18, 1:8] = 2, 1
+    nibabel.save(nibabel.Nifti1Image(upper + lower, mask.affine), tmp_path / "0-axial-labels.nii.gz")
+    with pytest.raises(OrthoDiffusionError, match="Study study-0: The tibia does not lie below the femur") as refusal:
+        prepare_manifest(read_manifest(path), tmp_path / "cache", 16)
+    assert refusal.value.kind is ErrorKind.BAD_LABEL_MAP
+
+
 def test_changed_code_prepares_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = read_manifest(write_dataset(tmp_path))
     before = prepare_manifest(manifest, tmp_path / "cache", 16)[0]

@@ -30,6 +30,10 @@ def test_means_and_intervals_of_a_known_table() -> None:
     assert np.isnan(found.dice["sagittal"]["lcl"])
     # No study has the second finding: the mean is that of the other one.
     assert found.auroc["ACL"] == found.macro_auroc == 1.0 and np.isnan(found.auroc["MM"])
+    told = found.to_json_dict()
+    assert told["undefined_auroc"] == ["MM"] and told["macro_auroc_findings"] == 1 and told["rates"] == "balanced"
+    assert "have MM, whose AUROC is not defined; the macro-AUROC is of the other 1 of 2 findings" in found.conditions()
+    assert "trained on" not in found.conditions() and told["seeds_seen_in_training"] is None
     assert found.intervals["dice/axial/femur"] == pytest.approx((0.9, 0.9))
     low, high = found.intervals["plane_dice/sagittal"]
     # The mean of 40 draws of 0.5 +- 0.2 spreads by 0.2 / sqrt(40) = 0.032, of which 95 % is 1.96 to each side.

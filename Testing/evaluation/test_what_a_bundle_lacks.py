@@ -13,6 +13,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
 from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
+from OrthoDiffusionLib.phantom import make_study
 
 
 def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -> None:
@@ -52,6 +53,30 @@ def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:
     assert f"| expected calibration error | {told['ece']:.2f} (" in card
     assert "2 phantoms from seed 90000 at island" in card
     assert "| Dice |" not in card
+
+
+def test_findings_as_often_as_in_patients_are_measured_and_seeds_of_training_are_told(tmp_path: Path) -> None:
+    """Of two phantoms, most findings of an ankle occur in none or in both."""
+    bundle = write_tiny_bundle(
+        tmp_path / "ankle", {Plane.SAGITTAL: (DIAGNOSES,)}, "ankle", seeds="8 to 20 for findings"
+    )
+    done = CliRunner().invoke(
+        app,
+        ["evaluate", "--bundle", str(bundle), "--studies", "2", "--seed", "20", "--clinical", "--write-card", "--json"],
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert "trained on 1 of these 2 phantoms" in done.stderr and "8 to 20 for findings" in done.stderr
+    assert told["rates"] == "clinical" and told["seeds_seen_in_training"] == [20]
+    drawn = [make_study(seed, "ankle", prevalence="clinical").findings for seed in (20, 21)]
+    differ = {key for key in drawn[0] if (drawn[0][key] > 0) != (drawn[1][key] > 0)}
+    assert len(differ) < len(drawn[0])
+    assert set(told["undefined_auroc"]) == set(drawn[0]) - differ
+    assert told["macro_auroc_findings"] == len(differ)
+    assert (told["macro_auroc"] is None) == (not differ)
+    card = open_bundle(bundle).card()
+    assert "with findings as often as in patients" in card and "whose AUROC is not defined" in card
+    assert "The bundle was trained on 1 of these phantoms." in card
 
 
 def test_new_figures_leave_the_other_sections_of_a_model_card_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from OrthoDiffusionLib.inference.result_folder import SEGMENTATION_FILE
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, scan_anatomy
 from OrthoDiffusionLib.phantom.canvas import SPACING
 from OrthoDiffusionLib.phantom.label_map_files import CORRECTED, content_name, find_label_maps, read_label_map
-from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels
+from OrthoDiffusionLib.phantom.label_maps import anatomy_from_labels, check_label_map
 from OrthoDiffusionLib.phantom.montage import montage
 from OrthoDiffusionLib.phantom.tissues import Tissue
 from OrthoDiffusionLib.volumes.folder_walk import RESULT_IMAGES, RESULT_MARK
@@ -158,6 +159,25 @@ def test_storage_order_changes_nothing(left_knee: PhantomStudy) -> None:
     swapped = Volume(labels.array[::-1].transpose(1, 0, 2), (labels.affine @ flip)[:, [1, 0, 2, 3]])
     first, second = (anatomy_from_labels(volume, seed=2).canvas for volume in (labels, swapped))
     assert (first.labels == second.labels).mean() > 0.9999
+
+
+def test_a_side_is_taken_where_the_map_tells_none_and_never_against_it(left_knee: PhantomStudy) -> None:
+    labels = label_map(left_knee, Plane.AXIAL)
+    with pytest.raises(OrthoDiffusionError, match="is of a left knee, as its structures lie, and not of a right one"):
+        check_label_map(labels, "right")
+    check_label_map(labels, "left")
+    without = Volume(np.where(np.isin(labels.array, (1, 2, 4, 5)), labels.array, 0), labels.affine)
+    for side in ("left", "right"):
+        check_label_map(without, side)
+
+
+def test_a_value_of_more_than_16_bits_is_no_label(left_knee: PhantomStudy, tmp_path: Path) -> None:
+    """As 16 bits, 65537 is 1, the femur."""
+    labels = label_map(left_knee, Plane.AXIAL)
+    image = nibabel.Nifti1Image(np.where(labels.array == 1, np.int32(65537), labels.array), labels.affine)
+    nibabel.save(image, tmp_path / "map.nii.gz")
+    with pytest.raises(OrthoDiffusionError, match="The value 65537 is no label"):
+        read_label_map(tmp_path / "map.nii.gz")
 
 
 @pytest.mark.parametrize(

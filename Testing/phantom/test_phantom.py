@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, make_study, scan_anatomy
+from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy, make_anatomy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -156,9 +156,20 @@ def test_written_study_comes_back(healthy: dict[str, PhantomStudy], tmp_path_fac
     truth = json.loads((folder / "truth" / "truth.json").read_text(encoding="utf-8"))
     assert truth["seed"] == LEFT
     assert truth["laterality"] == "left"
+    assert truth["sex"] == study.sex
     assert truth["centre"] == study.centre
     assert truth["findings"] == dict(study.findings)
     assert truth["contrasts"] == {plane.value: series.contrast for plane, series in study.planes.items()}
+
+
+def test_a_knees_sex_is_the_one_that_its_sizes_were_drawn_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("OrthoDiffusionLib.phantom.joint_models.knee.paint_knee", lambda shape, *_: shape)
+    drawn = [make_anatomy(seed, findings={}) for seed in range(40)]
+    scales = {sex: [anatomy.canvas.scale for anatomy in drawn if anatomy.sex == sex] for sex in ("female", "male")}
+    assert sum(map(len, scales.values())) == len(drawn)
+    # Women's condyles are 70 to 80 mm wide and men's 79 to 89, of 78 at scale 1.
+    assert min(scales["female"]) > 0.89 and max(scales["female"]) < 1.04
+    assert min(scales["male"]) > 1.0 and max(scales["male"]) < 1.15
 
 
 def test_the_sample_study_is_what_its_seed_makes() -> None:

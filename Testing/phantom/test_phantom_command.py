@@ -20,6 +20,8 @@ from OrthoDiffusionLib.errors import ErrorKind
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy
 from OrthoDiffusionLib.phantom.label_map_files import content_name
 from OrthoDiffusionLib.phantom.writing import write_study
+from OrthoDiffusionLib.resources import resources_folder
+from OrthoDiffusionLib.volumes.nifti import read_nifti
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.writing import write_labels
 
@@ -34,7 +36,7 @@ def made_already(
     """Every study is the healthy left knee: what the command does with studies is tested, not how they are made."""
     anatomy, study = healthy_anatomies["left"], healthy_studies["left"]
 
-    def from_labels(labels: Volume, seed: int) -> Anatomy:
+    def from_labels(labels: Volume, seed: int, side: str | None) -> Anatomy:
         return replace(anatomy, findings={}, seed=seed, label_map=content_name(labels))
 
     def scanned(anatomy: Anatomy, seed: int, centre: str | None, contrast: str) -> PhantomStudy:
@@ -127,6 +129,34 @@ def test_a_montage_shows_a_real_series_beside_the_phantom(
     alone, both = (imread(tmp_path / name / "phantom-000000" / "montage.png") for name in ("alone", "both"))
     assert both.shape != alone.shape
     assert alone.std() > 0.05 and both.std() > 0.05
+
+
+def test_a_file_says_which_structure_each_value_of_a_map_is(
+    healthy_studies: dict[str, PhantomStudy], tmp_path: Path
+) -> None:
+    series = healthy_studies["left"].planes[Plane.SAGITTAL]
+    keys = {structure.key: structure.label for structure in load_joint("knee").structures}
+    as_oai_zib = np.zeros_like(series.labels)
+    for value, key in ((1, "femur"), (2, "cartilage"), (3, "tibia")):
+        as_oai_zib[series.labels == keys[key]] = value
+    write_labels(tmp_path / "map.nii.gz", as_oai_zib, series.volume.affine)
+    common = ("--labels", tmp_path / "map.nii.gz", "--output", tmp_path / "out")
+    values = resources_folder() / "LabelValues" / "oai-zib.yaml"
+    for options, sentence in (
+        ((), "The fibula is larger than the tibia"),
+        (("--label-values", values), "Nothing in the label map tells a left knee from a right one. Say it with --side"),
+    ):
+        refused = phantom(*common, *options)
+        assert refused.exit_code == ErrorKind.BAD_LABEL_MAP.exit_code
+        assert sentence in " ".join(refused.output.split())
+    done = phantom(*common, "--label-values", values, "--side", "left")
+    assert done.exit_code == 0, done.output
+    kept = (keys["femur"], keys["cartilage"], keys["tibia"])
+    own = np.where(np.isin(series.labels, kept), series.labels, 0)
+    affine = read_nifti(tmp_path / "map.nii.gz").affine
+    assert truth(tmp_path / "out", 0)["label_map"] == content_name(Volume(own, affine))
+    alone = phantom("--output", tmp_path / "more", "--label-values", values)
+    assert alone.exit_code == ErrorKind.USAGE.exit_code and "add --labels" in alone.output
 
 
 def test_label_maps_and_findings_as_in_patients_exclude_each_other(maps: Path, tmp_path: Path) -> None:

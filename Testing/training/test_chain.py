@@ -66,7 +66,10 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
         "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output", bundle,
         "--card", tmp_path / "card.yaml", "--half-precision", "--refinement", refined,
     )  # fmt: skip
-    assert "Refinement of all planes' outlines" in orthodiffusion("bundle", "show", bundle)
+    shown = orthodiffusion("bundle", "show", bundle)
+    assert "Refinement of all planes' outlines" in shown
+    # Nobody wrote down which phantoms they were, and it is said so.
+    assert "Seeds of phantoms in training: not said" in shown and "- Knows nothing but balls." in shown
     head = load_file(bundle / "models" / "axial_diagnosis.safetensors")
     assert {tensor.dtype for name, tensor in head.items() if name.startswith("reading.")} == {torch.float32}
     assert {tensor.dtype for name, tensor in head.items() if not name.startswith("reading.")} == {torch.float16}
@@ -103,6 +106,15 @@ def test_from_images_to_a_bundle_that_runs(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "axial: mid_1 at timestep 90; features only" in orthodiffusion("bundle", "show", encoder_alone)
     assert open_bundle(encoder_alone).manifest.training_data.seeds == "0 to 8"
+    assert "Seeds of phantoms in training: 0 to 8" in orthodiffusion("bundle", "show", encoder_alone)
+    told = open_bundle(encoder_alone).card()
+    for line in (
+        "Bright balls.",
+        "- studies: 8, synthetic",
+        "- seeds of phantoms: 0 to 8",
+        "- Knows nothing but balls.",
+    ):
+        assert f"\n{line}\n" in told
     weights = load_file(encoder_alone / "models" / "axial_encoder.safetensors")
     averaged = pretrained_encoder(tmp_path / "axial-pretrained", Plane.AXIAL).encoder.state_dict()
     assert weights.keys() == averaged.keys()
