@@ -42,6 +42,7 @@ READING_CODE = tuple(
         "dicom*",
         "folder_walk",
         "itk_formats",
+        "label_values",
         "nifti",
         "reading",
         "segment_names",
