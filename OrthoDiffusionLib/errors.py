@@ -32,6 +32,7 @@ class ErrorKind(Enum):
     BAD_MANIFEST = ("bad-manifest", 29)
     BAD_SETTINGS = ("bad-settings", 60)
     TRAINING_DIVERGED = ("training-diverged", 61)
+    UNUSABLE_STUDIES = ("unusable-studies", 62)
     BUNDLE_NOT_FOUND = ("bundle-not-found", 30)
     BUNDLE_WRONG_HASH = ("bundle-wrong-hash", 31)
     BUNDLE_UNKNOWN_SCHEMA = ("bundle-unknown-schema", 32)

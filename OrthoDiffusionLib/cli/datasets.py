@@ -11,6 +11,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
     from OrthoDiffusionLib.datasets.cache import CachedStudy
+    from OrthoDiffusionLib.datasets.unusable import LeaveOut
 
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
 Phantoms = Annotated[
@@ -32,6 +33,11 @@ RandomContrast = Annotated[
 
 
 Workers = Annotated[int, typer.Option(help="Processes that prepare studies.", min=1)]
+
+SkipUnusable = Annotated[
+    bool,
+    typer.Option("--skip-unusable", help="Leave out studies of the dataset that cannot be read, and say which."),
+]
 
 
 def training_device() -> str:
@@ -74,6 +80,7 @@ def prepared_studies(
     joint: str | None = None,
     *,
     random_contrast: bool = False,
+    leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
 
@@ -85,6 +92,7 @@ def prepared_studies(
         processes: that prepare.
         joint: of the phantoms; None for the knee.
         random_contrast: whether phantoms are also scanned in a contrast of chance.
+        leave_out: told the manifest's studies that cannot be used, which are left out then; None to refuse them.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
@@ -96,7 +104,7 @@ def prepared_studies(
     seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
     joint = joint_of(dataset, joint)
     if dataset is not None:
-        return prepare_manifest(read_manifest(dataset), cache, size, processes)
+        return prepare_manifest(read_manifest(dataset), cache, size, processes, leave_out)
     return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)
 
 

@@ -14,6 +14,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.cli.phantom_listing import listed_study
 from OrthoDiffusionLib.datasets.manifest import StudyEntry
 from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.inference.result_folder import check_output
 from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
 from OrthoDiffusionLib.phantom.label_map_files import read_label_map
 from OrthoDiffusionLib.phantom.label_maps import Side, anatomy_from_labels, check_label_map
@@ -83,9 +84,11 @@ def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: 
         processes: that make studies.
 
     Raises:
-        OrthoDiffusionError: as `PhantomOrder.label_map` and `write_study`.
+        OrthoDiffusionError: as `PhantomOrder.label_map` and `write_study`; OUTPUT_NOT_WRITABLE, before any is made.
         KeyboardInterrupt: for Ctrl-C; the processes are gone then.
     """
+    for parent in {folder.parent for folder in folders.values()}:
+        check_output(parent)
     write = partial(_write, order)
     if processes == 1:
         yield from map(write, folders.items())

@@ -9,8 +9,17 @@ import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, RandomContrast, Workers, prepared_studies
-from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.datasets import (
+    Dataset,
+    PhantomJoint,
+    Phantoms,
+    RandomContrast,
+    SkipUnusable,
+    Workers,
+    prepared_studies,
+)
+from OrthoDiffusionLib.cli.left_out import LeftOut
+from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 
 
@@ -42,8 +51,11 @@ def pretrain(
     workers: Workers = 1,
     joint: PhantomJoint = None,
     random_contrast: RandomContrast = False,
+    skip_unusable: SkipUnusable = False,
 ) -> None:
     """Pre-train an encoder on images alone; started again, it goes on from its last checkpoint.
+
+    Losses are in the output's losses.csv and, for TensorBoard, in its folder tensorboard.
 
     Example: orthodiffusion pretrain --plane sagittal --phantoms 0:200 --output pretrained/sagittal
     """
@@ -58,14 +70,25 @@ def pretrain(
         from OrthoDiffusionLib.training.whole_networks import whole_network
 
         settings = load_settings(PretrainSettings, config, change or ())
+        check_writable(output)
         network = None if start is None else whole_network(start, plane)
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4
+        left_out = LeftOut(at_once=False)
         studies = prepared_studies(
-            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+            dataset,
+            phantoms,
+            cache or output / "cache",
+            size,
+            workers,
+            joint,
+            random_contrast=random_contrast,
+            leave_out=left_out if skip_unusable else None,
         )
         fabric.launch()
+        if fabric.is_global_zero:
+            left_out.say()
         with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:
             task = bar.add_task(f"Pre-training {plane.value}", total=settings.steps)
 

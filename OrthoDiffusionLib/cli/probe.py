@@ -10,8 +10,17 @@ from rich.progress import Progress
 from rich.table import Table
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
-from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, Workers, prepared_studies, training_device
-from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.datasets import (
+    Dataset,
+    PhantomJoint,
+    Phantoms,
+    SkipUnusable,
+    Workers,
+    prepared_studies,
+    training_device,
+)
+from OrthoDiffusionLib.cli.left_out import LeftOut
+from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
@@ -30,14 +39,16 @@ def probe(
     cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies and their features.")] = None,  # noqa: UP045
     workers: Workers = 1,
     joint: PhantomJoint = None,
+    skip_unusable: SkipUnusable = False,
 ) -> None:
     """Score linear probes on each block's features at each timestep; a table, and the curve that rises and falls."""
     with reported():
         from OrthoDiffusionLib.training.probing import probe_scores
         from OrthoDiffusionLib.training.probing_features import pooled_features
-        from OrthoDiffusionLib.training.probing_report import write_report
+        from OrthoDiffusionLib.training.probing_report import best_score, write_report
         from OrthoDiffusionLib.training.trained_encoders import bundle_encoder, pretrained_encoder
 
+        check_writable(output)
         if (pretrained is None) == (bundle is None):
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A probe looks at one encoder.", "Give either --pretrained or --bundle."
@@ -48,7 +59,13 @@ def probe(
         studies = [
             study
             for study in prepared_studies(
-                dataset, phantoms, cache or output / "cache", trained.window_size, workers, joint
+                dataset,
+                phantoms,
+                cache or output / "cache",
+                trained.window_size,
+                workers,
+                joint,
+                leave_out=LeftOut() if skip_unusable else None,
             )
             if plane in study.depths
         ]
@@ -71,6 +88,8 @@ def probe(
         for score in sorted(scores, key=lambda score: -score.macro)[:10]:
             table.add_row(score.block, str(score.timestep), f"{score.macro:.3f}")
         out.print(table)
+        best = best_score(scores)
+        out.print(f"Best: {best.block} at timestep {best.timestep}, macro-AUROC {best.macro:.3f}", soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
 
 

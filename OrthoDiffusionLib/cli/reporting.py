@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -26,6 +28,11 @@ EXTRAS = {
     "yaml": "training",
 }
 """The optional part of the installation that brings a package."""
+
+NOT_WRITABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
+)
+"""What the system says of a place that cannot be written. What is read has errors of its own."""
 
 err = Console(stderr=True, highlight=False)
 out = Console(highlight=False)
@@ -63,6 +70,8 @@ def reported(as_json: bool = False, kept: str = "Nothing was written.", when_sho
             if shortage.kind is ErrorKind.OUT_OF_MEMORY and when_short:
                 shortage.action = when_short
             _tell(shortage, as_json)
+        if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+            _tell(_not_writable(error), as_json)
         log.debug("unforeseen error", exc_info=error)
         _tell(
             OrthoDiffusionError(
@@ -73,6 +82,26 @@ def reported(as_json: bool = False, kept: str = "Nothing was written.", when_sho
             ),
             as_json,
         )
+
+
+def check_writable(output: Path) -> None:
+    """Refuse, before long work, an output folder that cannot be made or filled; nothing is made.
+
+    Raises:
+        OrthoDiffusionError: OUTPUT_NOT_WRITABLE or DISK_FULL.
+    """
+    from OrthoDiffusionLib.inference.result_folder import check_output
+
+    check_output(output)
+
+
+def _not_writable(error: OSError) -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.OUTPUT_NOT_WRITABLE,
+        "A file or folder that is to be written cannot be.",
+        "Choose an output, and a cache if you name one, in a folder that you may write to.",
+        detail=str(error),
+    )
 
 
 def missing_package(error: ModuleNotFoundError) -> OrthoDiffusionError:
@@ -92,7 +121,9 @@ def _tell(error: OrthoDiffusionError, as_json: bool) -> None:
         body = {"kind": error.kind.code, "sentence": error.sentence, "action": error.action}
         print_json({"error": body})
     else:
-        err.print(f"[bold red]Error:[/] {escape(f'{error.sentence} {error.action}'.rstrip())}", soft_wrap=True)
+        # A sentence that lists studies has lines of its own.
+        between = "\n" if "\n" in error.sentence else " "
+        err.print(f"[bold red]Error:[/] {escape(f'{error.sentence}{between}{error.action}'.rstrip())}", soft_wrap=True)
     if os.environ.get(DEBUG_VARIABLE) and error.detail:
         err.print(error.detail, style="dim", markup=False)
     raise typer.Exit(error.kind.exit_code)

@@ -16,12 +16,14 @@ from OrthoDiffusionLib.cli.datasets import (
     PhantomJoint,
     Phantoms,
     RandomContrast,
+    SkipUnusable,
     Workers,
     joint_of,
     prepared_studies,
     training_device,
 )
-from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.left_out import LeftOut
+from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 
 if TYPE_CHECKING:
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
@@ -61,10 +63,12 @@ def train_segmentation(
     workers: Workers = 1,
     joint: PhantomJoint = None,
     random_contrast: RandomContrast = False,
+    skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
 
-    The weights of the best validation are kept. From networks of another joint, the encoder alone is taken over.
+    The weights of the best validation are kept. From networks of another joint, the encoder alone is taken over. Losses
+    and the Dice of each validation are in the output's losses.csv and, for TensorBoard, in its folder tensorboard.
 
     Example: orthodiffusion train-segmentation --plane axial --from pretrained/axial --dataset knees.json --output axial
     """
@@ -74,11 +78,20 @@ def train_segmentation(
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
+        check_writable(output)
         settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
+        left_out = LeftOut()
         studies = prepared_studies(
-            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+            dataset,
+            phantoms,
+            cache or output / "cache",
+            size,
+            workers,
+            joint,
+            random_contrast=random_contrast,
+            leave_out=left_out if skip_unusable else None,
         )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=settings.steps)
@@ -89,7 +102,8 @@ def train_segmentation(
                 best = max(best, score or 0.0)
                 bar.update(task, completed=step + 1, description=f"Loss {loss:.3f}, best Dice {best:.3f}")
 
-            trained = train(begun, studies, settings, report, training_device(), output / UNFINISHED)
+            trained = train(begun, studies, settings, report, training_device(), output / UNFINISHED, output)
+        trained = left_out.told(trained)
         save_plane(output, trained, {})
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         tell_history(trained)
@@ -107,8 +121,12 @@ def train_diagnosis(
     cache: Cache = None,
     workers: Workers = 1,
     joint: PhantomJoint = None,
+    skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a diagnosis head, and keep each study's logits from heads that saw no study of its patient.
+
+    Losses of the head are in the output's losses.csv and, for TensorBoard, in its folder tensorboard; those of the
+    folds' heads in its folder folds.
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """
@@ -121,10 +139,20 @@ def train_diagnosis(
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 
+        check_writable(output)
         settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
-        studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers, joint)
+        left_out = LeftOut()
+        studies = prepared_studies(
+            dataset,
+            phantoms,
+            cache or output / "cache",
+            size,
+            workers,
+            joint,
+            leave_out=left_out if skip_unusable else None,
+        )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
             trained, held_out, pooled = train(
@@ -134,7 +162,9 @@ def train_diagnosis(
                 lambda what, share: bar.update(task, completed=share, description=what),
                 training_device(),
                 (cache or output / "cache") / "features",
+                output,
             )
+        trained = left_out.told(trained)
         # It comes last, for a folder with it is whole; an earlier training's must not stand beside these features.
         (output / DESCRIPTION).unlink(missing_ok=True)
         save_pooled(output, pooled)

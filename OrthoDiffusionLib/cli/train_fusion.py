@@ -12,7 +12,7 @@ from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind
 from OrthoDiffusionLib.cli.datasets import Phantoms, prepared_studies, training_device
 from OrthoDiffusionLib.cli.plane_options import plane_folders
-from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -73,6 +73,7 @@ def train_fusion(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A fusion needs two planes.", "Give --plane twice or three times."
             )
+        check_writable(output)
         settings = load_settings(FusionSettings, config, change or ())
         planes = {named: load_plane(folder) for named, folder in folders.items()}
         studies = _studies(data, phantoms, cache or output / "cache", common_description(planes))

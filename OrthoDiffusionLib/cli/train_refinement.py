@@ -14,12 +14,14 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     Phantoms,
     RandomContrast,
+    SkipUnusable,
     Workers,
     seeds_unless_dataset,
     training_device,
 )
+from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.plane_options import plane_folders
-from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -50,6 +52,7 @@ def train_refinement(
     cache: Cache = None,
     workers: Workers = 1,
     random_contrast: RandomContrast = False,
+    skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
@@ -72,6 +75,7 @@ def train_refinement(
         from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
 
+        check_writable(output)
         planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
         settings = load_settings(RefinementSettings, config, change or ())
@@ -86,6 +90,7 @@ def train_refinement(
                 lambda share: bar.update(preparing, completed=share),
                 training_device(),
                 workers,
+                LeftOut() if skip_unusable else None,
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,9 @@ from safetensors.numpy import save
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.clinical_data import ClinicalRecord
 from OrthoDiffusionLib.datasets.manifest import DatasetManifest, StudyEntry
-from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import StudyStacks, stacks_of_entry, stacks_of_phantom
-from OrthoDiffusionLib.datasets.whole_files import write_whole
+from OrthoDiffusionLib.datasets.unusable import OF_THE_DATA, LeaveOut, UnusableStudy, refuse_or_leave_out
+from OrthoDiffusionLib.datasets.whole_files import made_folder, write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 from OrthoDiffusionLib.worker.processes import working_processes
@@ -99,22 +100,32 @@ def studies_digest(studies: Sequence[CachedStudy]) -> str:
     return hashlib.sha256("\n".join(study.path.name for study in studies).encode()).hexdigest()
 
 
-def prepare_manifest(manifest: DatasetManifest, folder: Path, size: int, processes: int = 1) -> list[CachedStudy]:
+def prepare_manifest(
+    manifest: DatasetManifest, folder: Path, size: int, processes: int = 1, leave_out: LeaveOut | None = None
+) -> list[CachedStudy]:
     """The studies of a manifest, in order; those whose files are missing or broken are made.
+
+    All are tried before any is refused, and nothing is kept of those that cannot be used: each process finds them
+    alike, for it reads them itself.
 
     Args:
         manifest: of the studies.
         folder: of the files.
         size: pixels.
         processes: that make studies; several need a main guard in the script that asks for them.
+        leave_out: told the studies that cannot be used, if there are any, which are left out then; None to refuse them.
 
     Raises:
-        OrthoDiffusionError: what `stacks_of_entry` raises, with the study's name; UNREADABLE_FILE, when a file cannot
-            be read again; with several processes, what `working_processes` and `outcomes` raise.
+        OrthoDiffusionError: what `refuse_or_leave_out` raises for studies that cannot be used; UNREADABLE_FILE, when a
+            file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and
+            `outcomes` raise.
     """
     joint = manifest.joint
-    jobs = [(entry_key(entry, joint, size), partial(_entry, entry, joint, size)) for entry in manifest.studies]
-    return _prepare(jobs, folder, processes)
+    jobs = [
+        _Job(entry.id, folder / _file(entry_key(entry, joint, size)), partial(stacks_of_entry, entry, joint, size))
+        for entry in manifest.studies
+    ]
+    return _prepare(jobs, folder, processes, leave_out)
 
 
 def prepare_phantoms(
@@ -138,17 +149,19 @@ def prepare_phantoms(
             chance.
 
     Raises:
-        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; with several processes, what
-            `working_processes` and `outcomes` raise.
+        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several
+            processes, what `working_processes` and `outcomes` raise.
     """
     kind = joint + ("-random" if random_contrast else "")
-    jobs = [(phantom_key(kind, seed, size), partial(_phantom, seed, size, joint, random_contrast)) for seed in seeds]
+    jobs = [
+        _Job(
+            f"phantom-{seed}",
+            folder / _file(phantom_key(kind, seed, size)),
+            partial(_phantom, seed, size, joint, random_contrast),
+        )
+        for seed in seeds
+    ]
     return _prepare(jobs, folder, processes)
-
-
-def _entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
-    with named_study(entry.id):
-        return stacks_of_entry(entry, joint, size)
 
 
 def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudyStacks:
@@ -183,21 +196,40 @@ def _code_hash(patterns: tuple[str, ...]) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _prepare(jobs: Sequence[tuple[str, Callable[[], StudyStacks]]], folder: Path, processes: int) -> list[CachedStudy]:
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{key}.safetensors" for key, _ in jobs]
-    missing = [(path, make) for path, (_, make) in zip(paths, jobs, strict=True) if _opened(path) is None]
+class _Job(NamedTuple):
+    """A study to prepare: its name, its file and what makes it."""
+
+    id: str
+    path: Path
+    make: Callable[[], StudyStacks]
+
+
+def _file(key: str) -> str:
+    return f"{key}.safetensors"
+
+
+def _prepare(
+    jobs: Sequence[_Job], folder: Path, processes: int, leave_out: LeaveOut | None = None
+) -> list[CachedStudy]:
+    made_folder(folder)
+    missing = [job for job in jobs if _opened(job.path) is None]
     # Processes that begin together hardly ever make the same study, each in an order of its own; not from the process's
     # number, which is the same in the containers of several machines.
     random.Random().shuffle(missing)
     if processes > 1 and len(missing) > 1:
         with working_processes(processes, partial(torch.set_num_threads, 1)) as working:
-            for _ in working.outcomes(_write_job, missing):
-                continue
+            outcomes = list(working.outcomes(_write_job, missing))
     else:
-        for job in missing:
-            _write_job(job)
-    return [_reopened(path) for path in paths]
+        outcomes = [_write_job(job) for job in missing]
+    # What another process could read after all is used: all must train on the same studies.
+    problems = {
+        job.path: problem
+        for job, problem in zip(missing, outcomes, strict=True)
+        if problem is not None and _opened(job.path) is None
+    }
+    unusable = [UnusableStudy(job.id, problems[job.path]) for job in jobs if job.path in problems]
+    refuse_or_leave_out(unusable, len(jobs), folder, leave_out)
+    return [_reopened(job.path) for job in jobs if job.path not in problems]
 
 
 def _reopened(path: Path) -> CachedStudy:
@@ -214,12 +246,17 @@ def _reopened(path: Path) -> CachedStudy:
     return study
 
 
-def _write_job(job: tuple[Path, Callable[[], StudyStacks]]) -> None:
-    path, make = job
-    if _opened(path) is not None:
+def _write_job(job: _Job) -> OrthoDiffusionError | None:
+    """Make a study's file, or tell what is wrong with the study."""
+    if _opened(job.path) is not None:
         # Another process made it meanwhile.
-        return
-    study = make()
+        return None
+    try:
+        study = job.make()
+    except OrthoDiffusionError as error:
+        if error.kind not in OF_THE_DATA:
+            raise
+        return error
     arrays: dict[str, npt.NDArray[np.generic]] = {"present": study.present}
     for plane, stacks in study.planes.items():
         for number, stack in enumerate(stacks):
@@ -228,7 +265,8 @@ def _write_job(job: tuple[Path, Callable[[], StudyStacks]]) -> None:
                 arrays[f"{plane.value}/{number}/labels"] = np.ascontiguousarray(stack.labels)
     clinical = "" if study.clinical is None else study.clinical.model_dump_json()
     about = {"id": study.id, "patient": study.patient, "joint": study.joint}
-    write_whole(path, save(arrays, metadata={**about, "clinical": clinical}))
+    write_whole(job.path, save(arrays, metadata={**about, "clinical": clinical}))
+    return None
 
 
 def _opened(path: Path) -> CachedStudy | None:

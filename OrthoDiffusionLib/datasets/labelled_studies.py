@@ -8,7 +8,7 @@ from functools import partial
 
 from OrthoDiffusionLib.datasets.cache import RANDOM_SCAN, entry_key, phantom_key
 from OrthoDiffusionLib.datasets.manifest import DatasetManifest
-from OrthoDiffusionLib.datasets.stacks import LabelledSeries, series_of_entry, series_of_phantom
+from OrthoDiffusionLib.datasets.stacks import LabelledSeries, named_series_of_entry, series_of_phantom
 from OrthoDiffusionLib.phantom import make_anatomy, scan_anatomy
 
 
@@ -20,7 +20,7 @@ class LabelledStudy:
         key: that tells it from others, and from the same one with other images or masks.
         id: of the study.
         patient: whose it is.
-        series: reads its series one after the other; raises what `series_of_entry` raises.
+        series: reads its series one after the other; raises what `named_series_of_entry` raises.
     """
 
     key: str
@@ -36,7 +36,7 @@ def labelled_entries(manifest: DatasetManifest) -> list[LabelledStudy]:
             entry_key(entry, manifest.joint, 0),
             entry.id,
             entry.patient,
-            partial(series_of_entry, entry, manifest.joint),
+            partial(named_series_of_entry, entry, manifest.joint),
         )
         for entry in manifest.studies
         if any(series.labels is not None for series in entry.series)

@@ -74,10 +74,10 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
     """The series of a manifest's study at size x size pixels.
 
     Raises:
-        OrthoDiffusionError: what `series_of_entry` raises.
+        OrthoDiffusionError: what `named_series_of_entry` raises.
     """
     planes: dict[Plane, list[Stack]] = {}
-    for series in series_of_entry(entry, joint):
+    for series in named_series_of_entry(entry, joint):
         planes.setdefault(series.plane, []).append(_stack(series.image, series.labels, series.plane, size))
     keys = [finding.key for finding in load_joint(joint).findings]
     present = [entry.findings.get(key) for key in keys]
@@ -89,6 +89,18 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
         entry.clinical,
         joint,
     )
+
+
+def named_series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:
+    """Read the series of a manifest's study, one after the other; errors name the study and the plane.
+
+    Raises:
+        OrthoDiffusionError: what `series_of_entry` raises.
+    """
+    for one in entry.series:
+        with named_study(entry.id, one.plane):
+            (series,) = series_of_entry(entry.model_copy(update={"series": (one,)}), joint)
+        yield series
 
 
 def series_of_entry(entry: StudyEntry, joint: str) -> Iterator[LabelledSeries]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
-from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.divergence import SeenStudy, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
@@ -23,6 +24,10 @@ from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_network
 READING_RATE = 20.0
 """Learning rate of the reading of structures, over that of pooling and head: it is a regression on a dozen standardised
 numbers for each finding, and starts from zero."""
+
+
+Told = Callable[[int, float, float | None], None]
+"""Told each step, counted from 0, with its loss, and with the loss on held-out patients after the last of an epoch."""
 
 
 class LearntFrom(NamedTuple):
@@ -33,12 +38,14 @@ class LearntFrom(NamedTuple):
         patients: of all studies, by number.
         present: findings of all studies, (studies, findings): 0, 1 or NaN for unknown.
         views: of any study.
+        ids: of all studies, by number, to be told when something is wrong with one; empty to leave them untold.
     """
 
     rows: Sequence[int]
     patients: Sequence[str]
     present: torch.Tensor
     views: StudyViews
+    ids: Sequence[str] = ()
 
 
 class FittedHead(NamedTuple):
@@ -49,23 +56,34 @@ class FittedHead(NamedTuple):
 
 
 def fitted(
-    start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
+    start: TrainedPlane,
+    source: LearntFrom,
+    settings: DiagnosisSettings,
+    device: torch.device | str,
+    told: Told = lambda step, loss, validation: None,
 ) -> FittedHead:
     """Fit a new head, and the encoder with it where the settings say so.
 
     With `settings.patience`, a share of the patients is held out, and the networks of the epoch with the lowest loss on
     them are kept.
 
+    Args:
+        start: networks whose encoder training starts from.
+        source: studies to learn from.
+        settings: of the training.
+        device: to train on.
+        told: each step's loss.
+
     Raises:
-        OrthoDiffusionError: TRAINING_DIVERGED.
+        OrthoDiffusionError: TRAINING_DIVERGED, with the studies that the step saw.
     """
     rows, waiting = _parts(source, settings)
     networks = _new_networks(start, settings)
     head = networks.diagnosis
     assert head is not None
     if head.reading is not None:
-        told = [series.statistics for row in rows for series in source.views(row) if series.statistics is not None]
-        head.reading.prepare(torch.stack(told), read_by_findings(load_joint(start.description.joint)))
+        known = [series.statistics for row in rows for series in source.views(row) if series.statistics is not None]
+        head.reading.prepare(torch.stack(known), read_by_findings(load_joint(start.description.joint)))
     networks.to(device)
     groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
     if head.reading is not None:
@@ -94,14 +112,19 @@ def fitted(
             loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen).to(device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            stop_unless_finite(loss.item(), networks.parameters(), step)
+            last = loss.item()
+            with naming_studies(partial(_seen, source, [rows[index] for index in chosen], drawn)):
+                stop_unless_finite(last, networks.parameters(), step)
             optimiser.step()
+            if waited_for is None or first + settings.batch < len(order):
+                told(step, last, None)
             step += 1
         epoch += 1
         if waited_for is not None:
             networks.eval()
             logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
             now = float(waited_for.of(logits, torch.arange(len(waiting))))
+            told(step - 1, last, now)
             if now < lowest:
                 lowest, best, best_epoch = now, copy.deepcopy(networks.state_dict()), epoch
     if best is not None:
@@ -109,6 +132,15 @@ def fitted(
     with torch.no_grad():
         head.head.net.bias.sub_(findings.shift)
     return FittedHead(networks.eval(), best_epoch if best is not None else epoch)
+
+
+def _seen(source: LearntFrom, rows: Sequence[int], drawn: Sequence[SeriesViews]) -> list[SeenStudy]:
+    """The studies of a step's views; none where their names are not known."""
+    if not source.ids:
+        return []
+    return [
+        SeenStudy(source.ids[row], bool(series.views.isfinite().all())) for row, series in zip(rows, drawn, strict=True)
+    ]
 
 
 def study_answer(

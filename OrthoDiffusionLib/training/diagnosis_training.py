@@ -7,6 +7,8 @@ studies that were trained on.
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,9 +27,16 @@ from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews, 
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
 from OrthoDiffusionLib.training.kept_feature_maps import KeptFeatureMaps
 from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
+from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
+
+LOSSES = ("loss", "validation")
+"""What is logged of a head: loss of each step, and on held-out patients after each epoch."""
+
+FOLD_LOGS = "folds"
+"""Folder of the folds' logs, by number from 1."""
 
 Report = Callable[[str, float], None]
 """Told what is being done, and the share of all work that is done, 0 to 1."""
@@ -55,6 +64,7 @@ def train_diagnosis(
     report: Report,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
+    log_folder: Path | None = None,
 ) -> DiagnosisTraining:
     """Train a head on all studies, after a head for each fold without that fold's patients.
 
@@ -70,6 +80,9 @@ def train_diagnosis(
         device: to train on.
         folder: where a frozen encoder's feature maps and the folds' answers are kept, for a training that is
             interrupted or made again with other settings of the head; or None, to keep them in memory.
+        log_folder: of `losses.csv` and the same for TensorBoard, of the head of all studies and, once it is trained, of
+            each fold's in `folds/`: each step's loss, and with `patience` the loss on held-out patients after each
+            epoch; None for none.
 
     Raises:
         OSError: when they cannot be kept.
@@ -116,21 +129,27 @@ def train_diagnosis(
         views = partial(_views_of, usable, start, settings)
     everyone = range(len(usable))
     present = torch.from_numpy(np.stack([study.present for study in usable]))
-    source = LearntFrom(everyone, [study.patient for study in usable], present, views)
+    source = LearntFrom(everyone, [study.patient for study in usable], present, views, [study.id for study in usable])
     fold = torch.tensor([fold_of[study.id] for study in usable])
     kept = KeptFolds(folder, start, usable, fold.tolist(), settings)
     held_out: dict[str, torch.Tensor] = {}
     pooled = []
+    if log_folder is not None:
+        # Of an earlier training, perhaps with more folds.
+        shutil.rmtree(log_folder / FOLD_LOGS, ignore_errors=True)
     for number in range(settings.folds):
         report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
         rest = torch.nonzero(fold != number)[:, 0].tolist()
         answers = kept.answers(number, partial(_fold_answers, start, source._replace(rows=rest), settings, device))
+        if log_folder is not None:
+            _write_losses(log_folder / FOLD_LOGS / str(number + 1), answers.losses)
         pooled.append(answers.pooled)
         for index in torch.nonzero(fold == number)[:, 0].tolist():
             held_out[f"logits/{usable[index].id}"] = answers.logits[index]
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
-    networks, epochs = fitted(start, source, settings, device)
+    with loss_log(log_folder, 0, LOSSES) as log:
+        networks, epochs = fitted(start, source, settings, device, log)
     pooled.append(torch.stack([study_answer(networks, views(index), settings)[1] for index in everyone]))
     told = held_out_auroc(held_out, [finding.key for finding in joint.findings])
     figure = f"; out of fold, macro-AUROC {np.mean(list(told.values())):.2f} over {len(told)} findings" if told else ""
@@ -147,9 +166,22 @@ def train_diagnosis(
 def _fold_answers(
     start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
 ) -> FoldAnswers:
-    networks = fitted(start, source, settings, device).networks
+    losses: list[tuple[float, float]] = []
+
+    def keep(step: int, loss: float, validation: float | None) -> None:
+        losses.append((loss, math.nan if validation is None else validation))
+
+    networks = fitted(start, source, settings, device, keep).networks
     told = [study_answer(networks, source.views(index), settings) for index in range(len(source.patients))]
-    return FoldAnswers(*(torch.stack(values) for values in zip(*told, strict=True)))
+    logits, pooled = (torch.stack(values) for values in zip(*told, strict=True))
+    return FoldAnswers(logits, pooled, torch.tensor(losses, dtype=torch.float64))
+
+
+def _write_losses(folder: Path, losses: torch.Tensor) -> None:
+    """The log of a fold, whether it is trained now or was before: what is kept of it is whole."""
+    with loss_log(folder, 0, LOSSES) as log:
+        for step, (loss, validation) in enumerate(losses.tolist()):
+            log(step, loss, None if math.isnan(validation) else validation)
 
 
 def _tell_features(report: Report, share: float) -> None:

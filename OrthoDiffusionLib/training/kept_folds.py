@@ -24,10 +24,18 @@ FORMAT = 1
 
 
 class FoldAnswers(NamedTuple):
-    """Of all studies, by a fold's networks: logits (studies, findings) and pooled features (studies, channels)."""
+    """What a fold's networks say of all studies, and how they were trained.
+
+    Attributes:
+        logits: (studies, findings).
+        pooled: features, (studies, channels).
+        losses: float64, (steps, 2), of each step and, after an epoch, on held-out patients, else NaN; without steps in
+            files from before they were kept.
+    """
 
     logits: torch.Tensor
     pooled: torch.Tensor
+    losses: torch.Tensor = torch.zeros(0, 2, dtype=torch.float64)
 
 
 class KeptFolds:

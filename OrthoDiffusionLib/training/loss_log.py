@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -37,13 +38,33 @@ class LossLog:
         unfinished.replace(self._path)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first)
 
-    def write(self, step: int, *losses: float) -> None:
-        """Add a step's losses, in the order of their names; steps are counted from 0."""
+    def write(self, step: int, *losses: float | None) -> None:
+        """Add a step's losses, in the order of their names; steps are counted from 0, and None leaves a cell empty."""
         with self._path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow([step, *(f"{loss:.6f}" for loss in losses)])
+            csv.writer(file).writerow([step, *("" if loss is None else f"{loss:.6f}" for loss in losses)])
         for name, loss in zip(self._names, losses, strict=True):
-            self._board.add_scalar(name, loss, step)
+            if loss is not None:
+                self._board.add_scalar(name, loss, step)
 
     def close(self) -> None:
         """Write what TensorBoard still waits for."""
         self._board.close()
+
+
+@contextmanager
+def loss_log(folder: Path | None, first: int, names: Sequence[str]) -> Iterator[Callable[..., None]]:
+    """`LossLog.write` of a log that is closed with the block; without a folder, one that keeps nothing.
+
+    Args:
+        folder: of the log, or None.
+        first: step that is done next; rows from it on are dropped.
+        names: of what is written.
+    """
+    if folder is None:
+        yield lambda step, *losses: None
+        return
+    log = LossLog(folder, first, names)
+    try:
+        yield log.write
+    finally:
+        log.close()

@@ -29,10 +29,11 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.distillation import Distillation, Student
+from OrthoDiffusionLib.training.divergence import naming_studies
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
-from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
+from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch, pretraining_studies
 from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
 from OrthoDiffusionLib.training.sharding import whole_tensors
@@ -70,9 +71,10 @@ def pretrain(
     Raises:
         OrthoDiffusionError: in all processes alike; EMPTY_STUDY, without a series of the plane; BAD_SETTINGS, when the
             batch cannot be shared among the processes, they do not see the same files, the folder holds another
-            training, or the start is another network; TRAINING_DIVERGED, when the loss or a gradient is no number: the
-            last checkpoint is from before that step; CHECKPOINT_INVALID for a checkpoint that this version does not
-            understand; CANCELLED, when a process was asked to end, after a checkpoint.
+            training, or the start is another network; TRAINING_DIVERGED, when the loss or a gradient is no number, with
+            the studies that the step saw: a checkpoint that there is is from before it; CHECKPOINT_INVALID for a
+            checkpoint that this version does not understand; CANCELLED, when a process was asked to end, after a
+            checkpoint.
     """
     usable = [study for study in studies if plane in study.depths]
     if not usable:
@@ -124,7 +126,10 @@ def pretrain(
     mine = range(fabric.global_rank * share, (fabric.global_rank + 1) * share)
     parts = [mine[begin : begin + settings.together] for begin in range(0, len(mine), settings.together)]
 
+    saved = first
+
     def save(done: int) -> None:
+        nonlocal saved
         # Putting tensors together takes all processes, writing them one.
         state = {
             "weights": whole_tensors(network.state_dict()),
@@ -135,6 +140,7 @@ def pretrain(
         if fabric.is_global_zero:
             save_checkpoint(output, Checkpoint(done, state, about))
         fabric.barrier()
+        saved = done
 
     def draw_samples(done: int) -> None:
         weights = whole_tensors(averaged.tensors)
@@ -162,7 +168,8 @@ def pretrain(
     try:
         with asked_to_stop() as stopping:
             for step, parted in prefetched(batches, first, settings.steps, workers):
-                outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
+                with naming_studies(partial(pretraining_studies, usable, plane, settings, step), *_kept(saved)):
+                    outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
                 averaged.update(network, step)
                 if distillation is not None:
                     distillation.follow(step)
@@ -183,6 +190,16 @@ def pretrain(
     finally:
         if log is not None:
             log.close()
+
+
+def _kept(saved: int) -> tuple[str, str]:
+    """What is said of checkpoints when a step is refused, and what the person can do with them."""
+    if saved == 0:
+        return "No checkpoint was saved before.", "start again with a lower learning rate"
+    return (
+        f"The checkpoint of {saved} steps is kept.",
+        "go on from the checkpoint in another folder, with --from and a lower learning rate",
+    )
 
 
 def _recompute(network: DenoisingUNet, *, halved: bool) -> None:

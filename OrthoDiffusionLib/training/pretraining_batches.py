@@ -17,6 +17,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import STEPS
 from OrthoDiffusionLib.training.augmentation import augment
+from OrthoDiffusionLib.training.divergence import SeenStudy
 from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import PretrainSettings
 from OrthoDiffusionLib.volumes.windows import normalised
@@ -66,8 +67,8 @@ def pretraining_batch(
     """
     drawn, teacher, patients = [], [], []
     for number in numbers:
-        generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
-        study = studies[int(generator.integers(len(studies)))]
+        generator = _generator(plane, settings, step, number)
+        study = _drawn_study(studies, generator)
         series = int(generator.integers(len(study.depths[plane])))
         start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
         image = normalised(study.window(plane, series, start)[0])
@@ -76,6 +77,34 @@ def pretraining_batch(
         if settings.distillation:
             teacher.append(_view(image, settings, TEACHER_STEPS, generator))
     return PretrainBatch(*_stacked(drawn), torch.tensor(patients), _stacked(teacher) if teacher else None)
+
+
+def pretraining_studies(
+    studies: Sequence[CachedStudy], plane: Plane, settings: PretrainSettings, step: int
+) -> list[SeenStudy]:
+    """The studies of all windows of a step, whichever process sees them.
+
+    Args:
+        studies: that have a series of the plane.
+        plane: to be trained.
+        settings: of the training.
+        step: counted from 0.
+    """
+    return [
+        SeenStudy(
+            _drawn_study(studies, _generator(plane, settings, step, number)).id,
+            bool(pretraining_batch(studies, plane, settings, step, [number]).windows.isfinite().all()),
+        )
+        for number in range(settings.batch)
+    ]
+
+
+def _generator(plane: Plane, settings: PretrainSettings, step: int, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
+
+
+def _drawn_study(studies: Sequence[CachedStudy], generator: np.random.Generator) -> CachedStudy:
+    return studies[int(generator.integers(len(studies)))]
 
 
 def _view(

@@ -12,8 +12,8 @@ from lightning_fabric.wrappers import _FabricModule
 from torch.nn import functional
 
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training.distillation import Distillation, Targets, distillation_loss
+from OrthoDiffusionLib.training.divergence import diverged
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch
 from OrthoDiffusionLib.training.settings import PretrainSettings
@@ -86,13 +86,7 @@ def train_step(
     told = torch.stack([*total, size.to(total.device), torch.tensor(float(stopped), device=total.device)])
     mean, denoising, contrast, gradient, asked = torch.as_tensor(fabric.all_reduce(told, reduce_op="mean")).tolist()
     if not (math.isfinite(mean) and math.isfinite(gradient)):
-        raise OrthoDiffusionError(
-            ErrorKind.TRAINING_DIVERGED,
-            f"The loss is not a number any more at step {step}; the last checkpoint is from before.",
-            "Look for a broken image in the dataset, or go on from that checkpoint in another folder, with --from and a"
-            " lower learning rate.",
-            detail=f"loss {mean}, gradient {gradient}",
-        )
+        raise diverged(step, mean, gradient)
     optimiser.step()
     return StepOutcome(mean, asked > 0, denoising, contrast)
 

@@ -13,7 +13,8 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy
-from OrthoDiffusionLib.datasets.named_study import named_study
+from OrthoDiffusionLib.datasets.unusable import OF_THE_DATA, LeaveOut, UnusableStudy, refuse_or_leave_out
+from OrthoDiffusionLib.datasets.whole_files import made_folder
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.model import PlaneModel
@@ -45,6 +46,7 @@ def kept_studies(
     tell: Callable[[float], None],
     device: torch.device | str,
     processes: int = 1,
+    leave_out: LeaveOut | None = None,
 ) -> list[KeptStudy]:
     """The studies in order, without those that show nothing; those whose files are missing or broken are made.
 
@@ -56,16 +58,17 @@ def kept_studies(
         device: for the networks.
         processes: that make files, with the networks in each, on the same device; several need a main guard in the
             script that asks for them. They share the threads of this one, and fewer threads may round otherwise.
+        leave_out: told the studies that cannot be used, if there are any, which are left out then; None to refuse them.
 
     Raises:
-        OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; what reading a study raises;
-            UNREADABLE_FILE, when a file cannot be read again; with several processes, what `working_processes` and
-            `outcomes` raise.
+        OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; what `refuse_or_leave_out` raises for
+            studies that cannot be used, once all others are made; UNREADABLE_FILE, when a file cannot be read again;
+            OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and `outcomes` raise.
     """
     if len({study.patient for study in studies}) < 2:
         # Before the networks see any: they take hours for a thousand studies.
         raise too_few_patients()
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     joint = next(iter(planes.values())).description.joint
     one_piece = tuple(structure.label for structure in load_joint(joint).structures if structure.one_piece)
     digest = _digest(planes, one_piece)
@@ -75,9 +78,17 @@ def kept_studies(
     ]
     # Two commands that begin together hardly ever make the same study.
     random.Random().shuffle(missing)
-    for number, _ in enumerate(_made(missing, planes, one_piece, str(device), processes), start=1):
+    problems = {}
+    outcomes = _made(missing, planes, one_piece, str(device), processes)
+    for number, (job, problem) in enumerate(zip(missing, outcomes, strict=True), start=1):
+        if problem is not None:
+            problems[job.path] = problem
         tell(number / len(missing))
-    kept = [_reopened(path, study.patient) for path, study in zip(paths, studies, strict=True)]
+    unusable = [
+        UnusableStudy(study.id, problems[path]) for path, study in zip(paths, studies, strict=True) if path in problems
+    ]
+    refuse_or_leave_out(unusable, len(studies), folder, leave_out)
+    kept = [_reopened(path, study.patient) for path, study in zip(paths, studies, strict=True) if path not in problems]
     return [study for study in kept if study.slices]
 
 
@@ -101,14 +112,20 @@ class _Maker(NamedTuple):
     models: Mapping[Plane, PlaneModel]
     one_piece: tuple[int, ...]
 
-    def make(self, job: _Job) -> None:
+    def make(self, job: _Job) -> OrthoDiffusionError | None:
+        """Make a study's file, or tell what is wrong with the study."""
         if kept_study(job.path, job.study.patient) is not None:
             # Another command made it meanwhile.
-            return
-        with named_study(job.study.id):
+            return None
+        try:
             series = list(job.study.series())
+        except OrthoDiffusionError as error:
+            if error.kind not in OF_THE_DATA:
+                raise
+            return error
         with torch.inference_mode():
             write_study(job.path, detailed_planes(series, self.models, self.one_piece))
+        return None
 
 
 def _made(
@@ -117,8 +134,8 @@ def _made(
     one_piece: tuple[int, ...],
     device: str,
     processes: int,
-) -> Iterator[None]:
-    """Gives nothing, once for each job that is done."""
+) -> Iterator[OrthoDiffusionError | None]:
+    """What is wrong with each job's study, in order; None where the file was made."""
     if not jobs:
         return
     if processes == 1:
@@ -154,8 +171,8 @@ def _begin(folders: Mapping[Plane, Path], one_piece: tuple[int, ...], device: st
     _makers.append(_maker({plane: load_plane(folder) for plane, folder in folders.items()}, one_piece, device))
 
 
-def _make(job: _Job) -> None:
-    _makers[0].make(job)
+def _make(job: _Job) -> OrthoDiffusionError | None:
+    return _makers[0].make(job)
 
 
 def _reopened(path: Path, patient: str) -> KeptStudy:

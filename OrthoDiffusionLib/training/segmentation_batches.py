@@ -13,6 +13,7 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.crops import crop_around_structure
+from OrthoDiffusionLib.training.divergence import SeenStudy
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
@@ -54,7 +55,7 @@ def segmentation_batch(
     for first in range(0, settings.batch, settings.together):
         windows, labels = [], []
         for number in range(first, min(first + settings.together, settings.batch)):
-            generator = np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
+            generator = _generator(plane, settings, step, number)
             window, truth = _draw(studies, plane, size, settings, generator)
             if cut and settings.crop:
                 window, truth = crop_around_structure(window, truth, settings.crop, generator)
@@ -65,6 +66,37 @@ def segmentation_batch(
     return parts
 
 
+def segmentation_studies(
+    studies: Sequence[CachedStudy],
+    plane: Plane,
+    settings: SegmentationSettings,
+    step: int,
+    parts: Sequence[NoisedWindows],
+) -> list[SeenStudy]:
+    """The studies of a step's windows.
+
+    Args:
+        studies: with masked series of the plane.
+        plane: to be trained.
+        settings: of the training.
+        step: counted from 0.
+        parts: what `segmentation_batch` made of them for this step.
+    """
+    windows = [window for part in parts for window in part.noised]
+    return [
+        SeenStudy(_drawn_study(studies, _generator(plane, settings, step, number)).id, bool(window.isfinite().all()))
+        for number, window in enumerate(windows)
+    ]
+
+
+def _generator(plane: Plane, settings: SegmentationSettings, step: int, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
+
+
+def _drawn_study(studies: Sequence[CachedStudy], generator: np.random.Generator) -> CachedStudy:
+    return studies[int(generator.integers(len(studies)))]
+
+
 def _draw(
     studies: Sequence[CachedStudy],
     plane: Plane,
@@ -73,7 +105,7 @@ def _draw(
     generator: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A window with a mask, (16, size, size) each, anywhere in a stack, and at its ends more often than elsewhere."""
-    study = studies[int(generator.integers(len(studies)))]
+    study = _drawn_study(studies, generator)
     series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
     last = max(study.depths[plane][series] - WINDOW_SLICES, 0)
     for _ in range(DRAWS):

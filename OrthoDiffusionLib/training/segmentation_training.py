@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +24,12 @@ from OrthoDiffusionLib.training.checkpoints import (
     restore_optimiser,
     save_checkpoint,
 )
-from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
+from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
-from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch
+from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
@@ -46,6 +48,7 @@ def train_segmentation(
     report: Report,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
+    log_folder: Path | None = None,
 ) -> TrainedPlane:
     """Train a decoder, and keep the weights of the best validation.
 
@@ -62,13 +65,16 @@ def train_segmentation(
         report: told each step.
         device: to train on.
         folder: of the checkpoints, one at each validation; None for none.
+        log_folder: of `losses.csv` and the same for TensorBoard: each step's loss, and the mean Dice of those with a
+            validation; None for none.
 
     Returns:
         the networks, on the CPU.
 
     Raises:
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
-            another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more.
+            another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more, with the
+            studies that the step saw.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -114,26 +120,33 @@ def train_segmentation(
 
     workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
     last = settings.steps if waited < settings.patience else first
-    for step, drawn in prefetched(batches, first, last, workers):
-        for group in optimiser.param_groups:
-            group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
-        loss = _step(networks, optimiser, drawn, settings, layout, step)
-        score = None
-        if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-            score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
-            waited = 0 if score > best else waited + 1
-            if score > best:
-                best, best_state = score, _copied(networks)
-            if folder is not None:
-                parts_now = {
-                    "networks": _copied(networks),
-                    "best": best_state,
-                    "optimiser": optimiser_tensors(optimiser),
-                }
-                save_checkpoint(folder, Checkpoint(step + 1, parts_now, {**about, "dice": best, "waited": waited}))
-        report(step, loss, score)
-        if waited >= settings.patience:
-            break
+    saved = first
+    with loss_log(log_folder, first, ("loss", "dice")) as log:
+        for step, drawn in prefetched(batches, first, last, workers):
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
+            with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
+                loss = _step(networks, optimiser, drawn, settings, layout, step)
+            score = None
+            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+                score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
+            # Before the checkpoint: a training that goes on from it does not write this step again.
+            log(step, loss, score)
+            if score is not None:
+                waited = 0 if score > best else waited + 1
+                if score > best:
+                    best, best_state = score, _copied(networks)
+                if folder is not None:
+                    parts_now = {
+                        "networks": _copied(networks),
+                        "best": best_state,
+                        "optimiser": optimiser_tensors(optimiser),
+                    }
+                    save_checkpoint(folder, Checkpoint(step + 1, parts_now, {**about, "dice": best, "waited": waited}))
+                    saved = step + 1
+            report(step, loss, score)
+            if waited >= settings.patience:
+                break
     mixed = ""
     if settings.start_share > 0:
         best_state = mixed_weights(begun, best_state, settings.start_share)
@@ -156,6 +169,13 @@ def train_segmentation(
 def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[str, torch.Tensor]:
     """The weighted mean of two networks' weights, of which one was trained from the other; names as in both."""
     return {name: start_share * start[name] + (1 - start_share) * tensor for name, tensor in trained.items()}
+
+
+def _kept(saved: int) -> tuple[str, str]:
+    """What is said of checkpoints when a step is refused, and what the person can do."""
+    if saved == 0:
+        return "No checkpoint was saved before.", ""
+    return f"The checkpoint of {saved} steps is kept.", "lower the learning rate, with another output folder"
 
 
 class _Reached(NamedTuple):

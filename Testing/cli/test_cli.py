@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -14,12 +15,14 @@ from types import SimpleNamespace
 import nibabel
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.bundles.registry import list_bundles
 from OrthoDiffusionLib.cli import doctor
 from OrthoDiffusionLib.cli.app import app
+from OrthoDiffusionLib.cli.reporting import reported
 from OrthoDiffusionLib.errors import ErrorKind
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -154,6 +157,46 @@ def test_phantoms_are_not_overwritten_unasked(tmp_path: Path) -> None:
     assert done.returncode == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
     assert "phantom-000007" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["phantom-000007"]
+
+
+NEEDED = {
+    "phantom": [],
+    "pretrain": ["--plane", "axial", "--phantoms", "0:1"],
+    "probe": ["--plane", "axial", "--phantoms", "0:1", "--bundle", "knee-phantom-demonstration"],
+    "train-segmentation": ["--plane", "axial", "--phantoms", "0:1", "--from", "knee-phantom-demonstration"],
+    "train-diagnosis": ["--plane", "axial", "--phantoms", "0:1", "--from", "knee-phantom-demonstration"],
+    "train-fusion": ["--kind", "concatenate", "--plane", "axial=a", "--plane", "coronal=b", "--phantoms", "0:1"],
+    "train-refinement": ["--bundle", "knee-phantom-demonstration", "--phantoms", "0:1"],
+}
+
+
+@pytest.mark.parametrize("command", NEEDED)
+def test_an_output_that_cannot_be_written_is_told_before_any_work(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    outputs = [file, file / "below", *([Path("/proc/x")] if sys.platform == "linux" else [])]
+    for output in outputs:
+        done = CliRunner().invoke(app, [command, *NEEDED[command], "--output", str(output)])
+        assert done.exit_code == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code, (output, done.output)
+        assert "cannot be written" in done.output
+    assert file.read_text() == "mine"
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for cache in (tmp_path / "file", *([Path("/proc/x")] if sys.platform == "linux" else [])):
+        arguments = [*NEEDED["pretrain"], "--output", str(tmp_path / "output"), "--cache", str(cache)]
+        done = CliRunner().invoke(app, ["pretrain", *arguments])
+        assert done.exit_code == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code, done.output
+        assert "A folder cannot be made" in done.output
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST])
+def test_a_place_that_refuses_a_file_is_told_as_such(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, reported():
+        raise OSError(number, os.strerror(number), "somewhere")
+    assert ended.value.exit_code == ErrorKind.OUTPUT_NOT_WRITABLE.exit_code
+    assert "to be written cannot be" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.cli.datasets import prepared_studies
 from OrthoDiffusionLib.datasets import cache
 from OrthoDiffusionLib.datasets.cache import prepare_manifest
-from OrthoDiffusionLib.datasets.manifest import read_manifest
+from OrthoDiffusionLib.datasets.manifest import StudyEntry, read_manifest
 from OrthoDiffusionLib.datasets.splits import folds, share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.segmentation_nrrd import write_segmentation_nrrd
@@ -139,9 +139,74 @@ def test_a_manifest_of_any_editor_is_read_or_refused_in_a_sentence(tmp_path: Pat
 def test_of_a_file_that_cannot_be_read_the_study_is_told(tmp_path: Path, name: str) -> None:
     manifest = read_manifest(write_dataset(tmp_path))
     (tmp_path / name).write_bytes(b"no NIfTI")
-    with pytest.raises(OrthoDiffusionError, match=r"^Study study-0[,:]") as refusal:
+    with pytest.raises(OrthoDiffusionError, match=r"^Study study-0, axial:") as refusal:
         prepare_manifest(manifest, tmp_path / "cache", 16)
     assert refusal.value.sentence.count("study-0") == 1
+
+
+def broken_dataset(folder: Path) -> Path:
+    """Of eight studies one with NaN, one that is cut off and one of two slices."""
+    path = write_dataset(folder)
+    affine = nibabel.load(folder / "1-axial-image.nii.gz").affine
+    array = nibabel.load(folder / "1-axial-image.nii.gz").get_fdata().astype(np.float32)
+    array[3, 3, 3] = np.nan
+    nibabel.save(nibabel.Nifti1Image(array, affine), folder / "1-axial-image.nii.gz")
+    whole = (folder / "4-axial-image.nii.gz").read_bytes()
+    (folder / "4-axial-image.nii.gz").write_bytes(whole[: len(whole) // 2])
+    thin = nibabel.load(folder / "6-axial-image.nii.gz").get_fdata().astype(np.float32)[..., :2]
+    nibabel.save(nibabel.Nifti1Image(thin, affine), folder / "6-axial-image.nii.gz")
+    return path
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_all_studies_that_cannot_be_used_are_told_at_once(tmp_path: Path, processes: int) -> None:
+    manifest = read_manifest(broken_dataset(tmp_path))
+    prepared = tmp_path / "cache"
+    with pytest.raises(OrthoDiffusionError, match="3 of 8 studies cannot be used") as refusal:
+        prepare_manifest(manifest, prepared, 16, processes)
+    assert refusal.value.kind is ErrorKind.UNUSABLE_STUDIES
+    _, *lines = refusal.value.sentence.splitlines()
+    starts = [f"- Study study-{number}, axial: " for number in (1, 4, 6)]
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 3
+    assert len(list(prepared.glob("*.safetensors"))) == 5
+    _, *rows = (prepared / "unusable-studies.tsv").read_text(encoding="utf-8").splitlines()
+    assert [row.split("\t")[0] for row in rows] == ["study-1", "study-4", "study-6"]
+    left_out: list[str] = []
+    rest = prepare_manifest(manifest, prepared, 16, processes, lambda some: left_out.extend(one.id for one in some))
+    assert left_out == ["study-1", "study-4", "study-6"]
+    assert [study.id for study in rest] == [f"study-{number}" for number in (0, 2, 3, 5, 7)]
+    write_dataset(tmp_path)
+    assert len(prepare_manifest(manifest, prepared, 16, processes)) == 8
+    assert not (prepared / "unusable-studies.tsv").exists()
+
+
+def test_what_is_no_studys_own_fault_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    tried: list[str] = []
+
+    def full(entry: StudyEntry, *_: object) -> None:
+        tried.append(entry.id)
+        raise OrthoDiffusionError(ErrorKind.DISK_FULL, "The disk is full.", "Free some space.")
+
+    monkeypatch.setattr(cache, "stacks_of_entry", full)
+    with pytest.raises(OrthoDiffusionError, match="disk is full"):
+        prepare_manifest(manifest, tmp_path / "cache", 16, leave_out=lambda _: None)
+    assert len(tried) == 1
+
+
+def test_many_unusable_studies_are_counted_and_none_left_is_an_error(tmp_path: Path) -> None:
+    manifest = read_manifest(write_dataset(tmp_path))
+    for path in tmp_path.glob("*-image.nii.gz"):
+        path.write_bytes(b"no NIfTI")
+    one = manifest.studies[0]
+    many = [one.model_copy(update={"id": f"study-{number:02d}"}) for number in range(12)]
+    with pytest.raises(OrthoDiffusionError, match="12 of 12 studies cannot be used") as refusal:
+        prepare_manifest(manifest.model_copy(update={"studies": tuple(many)}), tmp_path / "cache", 16)
+    assert len(refusal.value.sentence.splitlines()) == 12
+    assert refusal.value.sentence.endswith("- and 2 more")
+    with pytest.raises(OrthoDiffusionError, match="None of the 8 studies of the dataset can be used") as refusal:
+        prepare_manifest(manifest, tmp_path / "cache", 16, leave_out=lambda _: None)
+    assert refusal.value.kind is ErrorKind.EMPTY_STUDY
 
 
 def test_a_mask_on_another_grid_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,10 @@ def test_a_poisoned_study_stops_with_a_clear_message(
     with pytest.raises(OrthoDiffusionError, match="not a number any more at step 0") as refusal:
         train_segmentation(start, poisoned, SegmentationSettings(steps=2, batch=1), lambda *_: None)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
+    assert re.search(r"seen of study study-\d holds.* No checkpoint was saved before\.", refusal.value.sentence)
+    with pytest.raises(OrthoDiffusionError, match=r"seen of study study-\d holds") as refusal:
+        train_diagnosis(start, poisoned, DiagnosisSettings(folds=2, epochs=1, views=1, batch=1), lambda *_: None)
+    assert "checkpoint" not in refusal.value.sentence
 
 
 def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
@@ -130,8 +135,11 @@ def test_an_interrupted_diagnosis_goes_on_with_the_folds_that_are_left(
     monkeypatch: pytest.MonkeyPatch,
     encoder_rate: float,
 ) -> None:
-    settings = DiagnosisSettings(folds=3, epochs=1, views=1, batch=4, encoder_rate=encoder_rate)
-    whole = train_diagnosis(start, studies, settings, lambda *_: None)
+    settings = DiagnosisSettings(
+        folds=3, epochs=1, views=1, batch=2, encoder_rate=encoder_rate, patience=1, validation_share=0.2
+    )
+    logs = tmp_path / "whole", tmp_path / "again"
+    whole = train_diagnosis(start, studies, settings, lambda *_: None, log_folder=logs[0])
     fits: list[int] = []
     fitted = diagnosis_training.fitted
 
@@ -143,14 +151,22 @@ def test_an_interrupted_diagnosis_goes_on_with_the_folds_that_are_left(
 
     monkeypatch.setattr(diagnosis_training, "fitted", killed_in_the_third)
     with pytest.raises(KeyboardInterrupt):
-        train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path)
-    again = train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path)
+        train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path, log_folder=logs[1])
+    again = train_diagnosis(start, studies, settings, lambda *_: None, folder=tmp_path, log_folder=logs[1])
     assert len(fits) == 3 + 2, "one fold, and all studies"
     assert torch.equal(again.pooled.features, whole.pooled.features)
     for name, value in whole.held_out.items():
         assert torch.equal(again.held_out[name].nan_to_num(), value.nan_to_num())
     one, other = (training.trained.networks.state_dict() for training in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    for name in ("losses.csv", *(f"folds/{number}/losses.csv" for number in (1, 2, 3))):
+        first, second = ((folder / name).read_text(encoding="utf-8") for folder in logs)
+        assert first == second, name
+        header, *rows = (row.split(",") for row in first.splitlines())
+        assert header == ["step", "loss", "validation"]
+        assert [int(row[0]) for row in rows] == list(range(len(rows)))
+        assert [bool(row[2]) for row in rows] == [False] * (len(rows) - 1) + [True], "one epoch"
+    assert list((logs[1] / "tensorboard").iterdir())
 
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
@@ -209,12 +225,21 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
         if step == 4:
             raise KeyboardInterrupt
 
+    logs = tmp_path / "broken", tmp_path / "whole"
     with pytest.raises(KeyboardInterrupt):
-        train_segmentation(start, studies, settings, interrupted, folder=tmp_path)
+        train_segmentation(start, studies, settings, interrupted, folder=tmp_path, log_folder=logs[0])
+    assert (logs[0] / "losses.csv").read_text(encoding="utf-8").count("\n") == 6
     told: list[int] = []
-    again = train_segmentation(start, studies, settings, lambda step, *_: told.append(step), folder=tmp_path)
-    whole = train_segmentation(start, studies, settings, lambda *_: None)
+    again = train_segmentation(
+        start, studies, settings, lambda step, *_: told.append(step), folder=tmp_path, log_folder=logs[0]
+    )
+    whole = train_segmentation(start, studies, settings, lambda *_: None, log_folder=logs[1])
     assert told == [4, 5]
+    first, second = ((folder / "losses.csv").read_text(encoding="utf-8") for folder in logs)
+    assert first == second
+    header, *rows = (row.split(",") for row in first.splitlines())
+    assert header == ["step", "loss", "dice"]
+    assert [(int(row[0]), bool(row[2])) for row in rows] == [(step, step % 2 == 1) for step in range(6)]
     assert same(list(again.networks.state_dict().values()), list(whole.networks.state_dict().values()))
     assert again.description == whole.description
     with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):

@@ -353,7 +353,36 @@ def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[Cach
     with pytest.raises(OrthoDiffusionError, match="not a number any more at step 2") as refusal:
         pretrain(fabric(), bad, Plane.AXIAL, settings(), output)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
+    assert "What was seen of study study-0 holds" in refusal.value.sentence
+    assert "The checkpoint of 2 steps is kept." in refusal.value.sentence
     assert same(weights(output), good)
+    among_others = [*bad, *studies[1:3]]
+    with pytest.raises(OrthoDiffusionError, match="seen of study study-0 holds") as refusal:
+        pretrain(fabric(), among_others, Plane.AXIAL, settings(steps=20, save_every=20), tmp_path / "none")
+    assert "No checkpoint was saved before." in refusal.value.sentence
+
+
+def test_a_training_that_diverges_names_the_whole_studies_that_it_saw(
+    studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    with pytest.raises(OrthoDiffusionError, match="whose images hold none but finite numbers") as refusal:
+        pretrain(fabric(), studies[2:4], Plane.AXIAL, settings(learning_rate=1e30, batch=8), tmp_path)
+    assert "It saw studies study-2, study-3" in refusal.value.sentence
+
+
+def test_two_processes_leave_out_the_same_studies(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path)
+    (tmp_path / "3-axial-image.nii.gz").write_bytes(b"no NIfTI")
+    (tmp_path / "5-axial-image.nii.gz").write_bytes(b"no NIfTI")
+    arguments = command(dataset, tmp_path / "output", "--devices", "2", "--set=steps=1")
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=200)
+    assert done.returncode == ErrorKind.UNUSABLE_STUDIES.exit_code, done.stderr
+    assert "2 of 8 studies cannot be used" in done.stderr
+    arguments.append("--skip-unusable")
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("2 studies of the dataset are left out") == 1
+    assert len(losses(tmp_path / "output")) == 1
 
 
 def test_a_gradient_that_is_no_number_changes_no_weight(studies: list[CachedStudy], tmp_path: Path) -> None:

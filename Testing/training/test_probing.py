@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from tiny_dataset import write_dataset
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -19,7 +20,8 @@ from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder
-from OrthoDiffusionLib.training.probing import probe_scores
+from OrthoDiffusionLib.training import probing_report
+from OrthoDiffusionLib.training.probing import ProbeScore, probe_scores
 from OrthoDiffusionLib.training.probing_features import pooled_features
 
 
@@ -97,6 +99,25 @@ def test_features_are_kept_and_only_new_ones_are_computed(tmp_path: Path, monkey
     assert look(("mid_1",), 900) == [900, 900], "of another encoder"
 
 
+def test_the_picture_tells_every_block_apart_and_names_the_best(tmp_path: Path) -> None:
+    blocks = [*(f"input_{number}" for number in range(10)), "mid_0", "mid_1", "mid_2"]
+    scores = [
+        ProbeScore(block, timestep, {"ACL": 0.6 + 0.02 * number - timestep / 10**4})
+        for number, block in enumerate(blocks)
+        for timestep in (10, 500)
+    ]
+    figure = probing_report.plot(scores, {"plane": "axial", "studies": 40})
+    (axes,) = figure.axes
+    curves = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+    assert list(curves) == blocks
+    assert len({to_hex(line.get_color()) for line in curves.values()}) == len(blocks)
+    assert min(curves[f"mid_{number}"].get_linewidth() for number in range(3)) > curves["input_0"].get_linewidth()
+    assert "best (ringed): mid_2 at timestep 10, 0.839" in axes.get_title()
+    figure.savefig(tmp_path / "probe.png")
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x0 >= axes.get_window_extent().x1
+
+
 def test_the_command_leaves_a_table_and_a_curve(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path)
     common = ["--plane", "axial", "--dataset", dataset, "--cache", tmp_path / "cache"]
@@ -113,5 +134,8 @@ def test_the_command_leaves_a_table_and_a_curve(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "probe" / "probe.json").read_text(encoding="utf-8"))
     assert report["encoder"].startswith("Pre-trained without labels for 1 steps")
     assert len(report["scores"]) == 2 * 7
+    best = report["best"]
+    told = f"Best: {best['block']} at timestep {best['timestep']}, macro-AUROC {best['macro_auroc']:.3f}"
+    assert told in done.stdout
     assert (tmp_path / "probe" / "probe.tsv").read_text(encoding="utf-8").count("\n") == 15
     assert (tmp_path / "probe" / "probe.png").stat().st_size > 5000

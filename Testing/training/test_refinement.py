@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.cli.app import app
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
+from OrthoDiffusionLib.datasets.named_study import named_study
+from OrthoDiffusionLib.datasets.stacks import LabelledSeries
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.inference.refining import detail_images
@@ -183,6 +187,25 @@ def test_processes_make_the_same_files(dataset: Path, tmp_path: Path) -> None:
         torch.set_num_threads(threads)
     assert [one.path.read_bytes() for one in made[2]] == [one.path.read_bytes() for one in made[1]]
     assert told == [(number + 1) / len(studies) for number in range(len(studies))] * 2
+
+
+def test_studies_that_cannot_be_used_are_told_together_or_left_out(dataset: Path, tmp_path: Path) -> None:
+    def broken(name: str) -> Iterator[LabelledSeries]:
+        with named_study(name, Plane.AXIAL):
+            raise OrthoDiffusionError(ErrorKind.NOT_FINITE, "The image holds NaN.", "Export it again.")
+        yield
+
+    studies = labelled_entries(read_manifest(dataset))[:4]
+    studies[1:3] = [dataclasses.replace(one, key=one.id, series=partial(broken, one.id)) for one in studies[1:3]]
+    with pytest.raises(OrthoDiffusionError, match="2 of 4 studies cannot be used") as refusal:
+        kept_studies(studies, untrained(0), tmp_path, lambda _: None, "cpu")
+    assert f"Study {studies[2].id}, axial: The image holds NaN." in refusal.value.sentence
+    left_out: list[str] = []
+    rest = kept_studies(
+        studies, untrained(0), tmp_path, lambda _: None, "cpu", 1, lambda some: left_out.extend(one.id for one in some)
+    )
+    assert left_out == [one.id for one in studies[1:3]]
+    assert [one.patient for one in rest] == [studies[0].patient, studies[3].patient]
 
 
 def test_labels_lie_where_the_image_does_on_any_grid() -> None:

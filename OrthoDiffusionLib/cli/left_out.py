@@ -1,0 +1,51 @@
+"""What a command says of the studies that it leaves out because they cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from OrthoDiffusionLib.cli.reporting import err
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.datasets.unusable import UnusableStudy
+    from OrthoDiffusionLib.training.trained_plane import TrainedPlane
+
+
+class LeftOut:
+    """Studies that are left out, and said at once unless that is left for later.
+
+    Args:
+        at_once: whether they are said when they are told; processes that share a training would all say it.
+    """
+
+    def __init__(self, *, at_once: bool = True) -> None:
+        self._at_once = at_once
+        self._studies: tuple[UnusableStudy, ...] = ()
+
+    def __call__(self, studies: Sequence[UnusableStudy]) -> None:
+        """Take note of studies that are left out."""
+        self._studies = tuple(studies)
+        if self._at_once:
+            self.say()
+
+    def say(self) -> None:
+        """Say on standard error how many there are, and what is wrong with the first of them; nothing for none."""
+        from OrthoDiffusionLib.datasets.unusable import LIST, first_of
+
+        if not self._studies:
+            return
+        everywhere = f"{LIST} in the folder of prepared studies lists them all."
+        said = "\n".join([f"{self._count} left out:", *first_of(self._studies), everywhere])
+        err.print(f"[yellow]Warning:[/] {escape(said)}", soft_wrap=True)
+
+    def told(self, trained: TrainedPlane) -> TrainedPlane:
+        """Networks that were trained on the others, with their number in the history."""
+        return trained.told(f"{self._count} left out, unreadable.") if self._studies else trained
+
+    @property
+    def _count(self) -> str:
+        count = len(self._studies)
+        return f"{count} {'study of the dataset is' if count == 1 else 'studies of the dataset are'}"
