@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, RandomContrast, Workers, prepared_studies
+from OrthoDiffusionLib.cli.datasets import Dataset, PhantomJoint, Phantoms, RandomContrasts, Workers, prepared_studies
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 
@@ -41,7 +41,7 @@ def pretrain(
     ] = "auto",
     workers: Workers = 1,
     joint: PhantomJoint = None,
-    random_contrast: RandomContrast = False,
+    random_contrasts: RandomContrasts = 0,
 ) -> None:
     """Pre-train an encoder on images alone; started again, it goes on from its last checkpoint.
 
@@ -63,7 +63,7 @@ def pretrain(
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4
         studies = prepared_studies(
-            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrasts=random_contrasts
         )
         fabric.launch()
         with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:

@@ -15,7 +15,7 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     PhantomJoint,
     Phantoms,
-    RandomContrast,
+    RandomContrasts,
     Workers,
     joint_of,
     prepared_studies,
@@ -60,7 +60,7 @@ def train_segmentation(
     cache: Cache = None,
     workers: Workers = 1,
     joint: PhantomJoint = None,
-    random_contrast: RandomContrast = False,
+    random_contrasts: RandomContrasts = 0,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
 
@@ -78,7 +78,7 @@ def train_segmentation(
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
         studies = prepared_studies(
-            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrast=random_contrast
+            dataset, phantoms, cache or output / "cache", size, workers, joint, random_contrasts=random_contrasts
         )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=settings.steps)

@@ -208,7 +208,9 @@ def _engine() -> Engine:
 def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_study(make_study(seed, asked.joint, centre=asked.centre, contrast=asked.contrast), folder)
+        # A centre's resolution and artefacts are not among those of chance.
+        centre = asked.centre if asked.contrast == "physical" else None
+        write_study(make_study(seed, asked.joint, centre=centre, contrast=asked.contrast), folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
         request = StudyRequest(
             output=folder / "result",
