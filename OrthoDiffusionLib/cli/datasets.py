@@ -24,10 +24,12 @@ PhantomJoint = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--joint", help="Of the phantoms: knee, ankle or shoulder. A manifest says its own."),
 ]
-RandomContrast = Annotated[
-    bool,
+RandomContrasts = Annotated[
+    int,
     typer.Option(
-        "--random-contrast", help="Scan each phantom once more in a contrast of chance, so that masks hold on others."
+        metavar="N",
+        help="Scan each phantom N times more, each time in a contrast of chance, so that masks hold on others.",
+        min=0,
     ),
 ]
 
@@ -79,7 +81,7 @@ def prepared_studies(
     processes: int = 1,
     joint: str | None = None,
     *,
-    random_contrast: bool = False,
+    random_contrasts: int = 0,
     leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
@@ -91,7 +93,7 @@ def prepared_studies(
         size: pixels.
         processes: that prepare.
         joint: of the phantoms; None for the knee.
-        random_contrast: whether phantoms are also scanned in a contrast of chance.
+        random_contrasts: how often phantoms are also scanned in a contrast of chance.
         leave_out: told the manifest's studies that cannot be used, which are left out then; None to refuse them.
 
     Raises:
@@ -101,20 +103,20 @@ def prepared_studies(
     from OrthoDiffusionLib.datasets.cache import prepare_manifest, prepare_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
 
-    seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
+    seeds = seeds_unless_dataset(dataset, phantoms, random_contrasts=random_contrasts)
     joint = joint_of(dataset, joint)
     if dataset is not None:
         return prepare_manifest(read_manifest(dataset), cache, size, processes, leave_out)
-    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)
+    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrasts=random_contrasts)
 
 
-def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_contrast: bool) -> range:
+def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_contrasts: int) -> range:
     """The seeds that `phantoms` names; none where a dataset is given in its place.
 
     Args:
         dataset: manifest; or
         phantoms: FIRST:LAST.
-        random_contrast: whether phantoms are also scanned in a contrast of chance.
+        random_contrasts: how often phantoms are also scanned in a contrast of chance.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
@@ -125,9 +127,9 @@ def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_c
             ErrorKind.USAGE, "Training needs one dataset.", "Give either --dataset or --phantoms."
         )
     if phantoms is None:
-        if random_contrast:
+        if random_contrasts:
             raise OrthoDiffusionError(
-                ErrorKind.USAGE, "Only phantoms can be scanned once more.", "Leave out --random-contrast."
+                ErrorKind.USAGE, "Only phantoms can be scanned once more.", "Leave out --random-contrasts."
             )
         return range(0)
     first, separator, last = phantoms.partition(":")

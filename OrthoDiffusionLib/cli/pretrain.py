@@ -13,7 +13,7 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     PhantomJoint,
     Phantoms,
-    RandomContrast,
+    RandomContrasts,
     SkipUnusable,
     Workers,
     prepared_studies,
@@ -50,7 +50,7 @@ def pretrain(
     ] = "auto",
     workers: Workers = 1,
     joint: PhantomJoint = None,
-    random_contrast: RandomContrast = False,
+    random_contrasts: RandomContrasts = 0,
     skip_unusable: SkipUnusable = False,
 ) -> None:
     """Pre-train an encoder on images alone; started again, it goes on from its last checkpoint.
@@ -83,7 +83,7 @@ def pretrain(
             size,
             workers,
             joint,
-            random_contrast=random_contrast,
+            random_contrasts=random_contrasts,
             leave_out=left_out if skip_unusable else None,
         )
         fabric.launch()

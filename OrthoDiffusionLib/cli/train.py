@@ -15,7 +15,7 @@ from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     PhantomJoint,
     Phantoms,
-    RandomContrast,
+    RandomContrasts,
     SkipUnusable,
     Workers,
     joint_of,
@@ -62,7 +62,7 @@ def train_segmentation(
     cache: Cache = None,
     workers: Workers = 1,
     joint: PhantomJoint = None,
-    random_contrast: RandomContrast = False,
+    random_contrasts: RandomContrasts = 0,
     skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
@@ -90,7 +90,7 @@ def train_segmentation(
             size,
             workers,
             joint,
-            random_contrast=random_contrast,
+            random_contrasts=random_contrasts,
             leave_out=left_out if skip_unusable else None,
         )
         with Progress(console=err, transient=True) as bar:

@@ -13,7 +13,7 @@ from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.cli.datasets import (
     Dataset,
     Phantoms,
-    RandomContrast,
+    RandomContrasts,
     SkipUnusable,
     Workers,
     seeds_unless_dataset,
@@ -51,7 +51,7 @@ def train_refinement(
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
-    random_contrast: RandomContrast = False,
+    random_contrasts: RandomContrasts = 0,
     skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
@@ -79,7 +79,7 @@ def train_refinement(
         planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
         settings = load_settings(RefinementSettings, config, change or ())
-        labelled = _labelled(dataset, phantoms, joint, random_contrast=random_contrast)
+        labelled = _labelled(dataset, phantoms, joint, random_contrasts=random_contrasts)
         digest = networks_digest(planes)
         with Progress(console=err, transient=True) as bar:
             preparing = bar.add_task("Preparing studies", total=1.0)
@@ -147,13 +147,13 @@ def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlan
     return planes
 
 
-def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_contrast: bool) -> list[LabelledStudy]:
+def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_contrasts: int) -> list[LabelledStudy]:
     from OrthoDiffusionLib.datasets.labelled_studies import labelled_entries, labelled_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
 
-    seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
+    seeds = seeds_unless_dataset(dataset, phantoms, random_contrasts=random_contrasts)
     if dataset is None:
-        return labelled_phantoms(seeds, joint, random_contrast=random_contrast)
+        return labelled_phantoms(seeds, joint, random_contrasts=random_contrasts)
     manifest = read_manifest(dataset)
     if manifest.joint != joint:
         raise OrthoDiffusionError(

@@ -32,7 +32,7 @@ FORMAT = 2
 """Of the files; another one makes all of them again."""
 
 RANDOM_SCAN = 1_000_000
-"""Added to a phantom's seed for its scan of random contrast, which lies elsewhere than the one of physical contrast."""
+"""Added to a phantom's seed for each of its scans of random contrast: none lies where another one does."""
 
 LIBRARY = Path(__file__).resolve().parents[1]
 IMAGE_CODE = ("datasets/stacks.py", "volumes/orientation.py", "volumes/windows.py")
@@ -135,7 +135,7 @@ def prepare_phantoms(
     processes: int = 1,
     joint: str = "knee",
     *,
-    random_contrast: bool = False,
+    random_contrasts: int = 0,
 ) -> list[CachedStudy]:
     """Phantom studies of these seeds, in order; those whose files are missing or broken are made.
 
@@ -145,32 +145,32 @@ def prepare_phantoms(
         size: pixels.
         processes: that make studies; several need a main guard in the script that asks for them.
         joint: of the phantoms.
-        random_contrast: whether each plane has a second series, the same joint scanned elsewhere in a contrast of
-            chance.
+        random_contrasts: how many more series each plane has, the same joint scanned elsewhere, each in a contrast of
+            chance of its own.
 
     Raises:
         OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several
             processes, what `working_processes` and `outcomes` raise.
     """
-    kind = joint + ("-random" if random_contrast else "")
+    kind = joint + (f"-random{random_contrasts}" if random_contrasts else "")
     jobs = [
         _Job(
             f"phantom-{seed}",
             folder / _file(phantom_key(kind, seed, size)),
-            partial(_phantom, seed, size, joint, random_contrast),
+            partial(_phantom, seed, size, joint, random_contrasts),
         )
         for seed in seeds
     ]
     return _prepare(jobs, folder, processes)
 
 
-def _phantom(seed: int, size: int, joint: str, random_contrast: bool) -> StudyStacks:
+def _phantom(seed: int, size: int, joint: str, random_contrasts: int) -> StudyStacks:
     from OrthoDiffusionLib.phantom import make_anatomy, scan_anatomy
 
     anatomy = make_anatomy(seed, joint)
     scans = [scan_anatomy(anatomy, seed)]
-    if random_contrast:
-        scans.append(scan_anatomy(anatomy, seed + RANDOM_SCAN, contrast="random"))
+    for number in range(1, random_contrasts + 1):
+        scans.append(scan_anatomy(anatomy, seed + number * RANDOM_SCAN, contrast="random"))
     return stacks_of_phantom(scans, size)
 
 

@@ -43,23 +43,22 @@ def labelled_entries(manifest: DatasetManifest) -> list[LabelledStudy]:
     ]
 
 
-def labelled_phantoms(
-    seeds: Sequence[int], joint: str = "knee", *, random_contrast: bool = False
-) -> list[LabelledStudy]:
+def labelled_phantoms(seeds: Sequence[int], joint: str = "knee", *, random_contrasts: int = 0) -> list[LabelledStudy]:
     """Phantoms of these seeds.
 
     Args:
         seeds: of the phantoms.
         joint: of the phantoms.
-        random_contrast: whether each is a second study too, scanned elsewhere in a contrast of chance.
+        random_contrasts: how many more studies each is, scanned elsewhere, each in a contrast of chance of its own.
     """
     studies = []
     for seed in seeds:
         name = f"phantom-{seed}"
         studies.append(LabelledStudy(phantom_key(joint, seed, 0), name, name, partial(_scanned, seed, joint)))
-        if random_contrast:
-            again = partial(_scanned_by_chance, seed, joint)
-            studies.append(LabelledStudy(phantom_key(f"{joint}-random", seed, 0), f"{name}-random", name, again))
+        for number in range(1, random_contrasts + 1):
+            key = phantom_key(f"{joint}-random-{number}", seed, 0)
+            again = partial(_scanned_by_chance, seed, joint, number)
+            studies.append(LabelledStudy(key, f"{name}-random-{number}", name, again))
     return studies
 
 
@@ -67,5 +66,5 @@ def _scanned(seed: int, joint: str) -> Iterator[LabelledSeries]:
     return series_of_phantom(scan_anatomy(make_anatomy(seed, joint), seed))
 
 
-def _scanned_by_chance(seed: int, joint: str) -> Iterator[LabelledSeries]:
-    return series_of_phantom(scan_anatomy(make_anatomy(seed, joint), seed + RANDOM_SCAN, contrast="random"))
+def _scanned_by_chance(seed: int, joint: str, number: int) -> Iterator[LabelledSeries]:
+    return series_of_phantom(scan_anatomy(make_anatomy(seed, joint), seed + number * RANDOM_SCAN, contrast="random"))

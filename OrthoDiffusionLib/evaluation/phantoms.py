@@ -243,7 +243,9 @@ def _engine() -> Engine:
 def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        study = make_study(seed, asked.joint, prevalence=asked.rates, centre=asked.centre, contrast=asked.contrast)
+        # A centre's resolution and artefacts are not among those of chance.
+        centre = asked.centre if asked.contrast == "physical" else None
+        study = make_study(seed, asked.joint, prevalence=asked.rates, centre=centre, contrast=asked.contrast)
         write_study(study, folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
         request = StudyRequest(

@@ -16,7 +16,12 @@ VARIATION = 0.07
 """Spread of a tissue's signal from one person to the next, relative; T1 and T2 in vivo vary by 5 to 15 %."""
 
 TRANSFER = 0.8
-"""What the many pulses of a fat-suppressed spin echo leave of the muscles' signal by magnetisation transfer, about."""
+"""What the many pulses of a fat-suppressed spin echo leave of the muscles' signal by magnetisation transfer: an order
+of magnitude. In the brain, echo trains of many slices lose some 20 % (Radunsky et al. 2019, PMC7053148)."""
+
+SPREAD = 35 / 255
+"""Largest standard deviation of a tissue's voxels in contrasts of chance, relative to the largest mean of a tissue:
+Billot et al. 2023 (Med Image Anal 86:102789)."""
 
 MIXTURES = ((Tissue.FATTY_MUSCLE, Tissue.MUSCLE, Tissue.FAT), (Tissue.RED_MARROW, Tissue.MARROW, Tissue.MUSCLE))
 
@@ -40,9 +45,10 @@ def physical_signals(sequence: Sequence, field: float, generator: np.random.Gene
 
 
 def random_signals(generator: np.random.Generator) -> Signals:
-    """A signal for each tissue from a uniform distribution, the air mostly dark: float32, (2, tissues); no fat shift.
+    """A Gaussian for each tissue, the air mostly dark: float32, (3, tissues), of mean, zero and standard deviation.
 
-    Source: Billot et al. 2023 (Med Image Anal 86:102789), there a Gaussian for each label with uniform mean.
+    The zeros are the fat's signal: nothing is misplaced, and `textured` makes voxels of the spreads. Source: Billot et
+    al. 2023 (Med Image Anal 86:102789), there as here with means and standard deviations from uniform distributions.
     """
     values = generator.uniform(0, 1, size=len(Tissue)).astype(np.float32)
     values[Tissue.AIR] = 0.0 if generator.random() < 0.9 else generator.uniform(0, 0.3)
@@ -53,4 +59,6 @@ def random_signals(generator: np.random.Generator) -> Signals:
     if generator.random() < 0.5:
         fibrous = [Tissue.CORTEX, Tissue.TENDON, Tissue.LIGAMENT, Tissue.MENISCUS, Tissue.SEPTUM]
         values[fibrous] = generator.uniform(0, 0.25) * generator.uniform(0.7, 1.3, size=len(fibrous))
-    return np.stack([values, np.zeros_like(values)])
+    spreads = generator.uniform(0, SPREAD, size=len(Tissue)).astype(np.float32)
+    # Beyond half of its mean, a Gaussian that is cut at 0 would brighten what is to be dark, and fill the air.
+    return np.stack([values, np.zeros_like(values), np.minimum(spreads, values / 2)])

@@ -55,9 +55,9 @@ def _cords(shape: KneeShape) -> dict[str, Cord]:
     return {
         # 31 to 38 mm long, from before the spines to the back of the lateral wall of the notch.
         "ACL": Cord(bezier((-2, 12, 3), (2, 0, 13), at_femur(half - 0.5, -14, 33)), acl, (1.0, 1.2, 1.0), (0, 2, -6)),
-        # 32 to 40 mm long, from the hollow behind the plateau over its edge to the medial wall.
+        # 32 to 40 mm long and flat, from the hollow behind the plateau over its edge to the medial wall.
         "PCL": Cord(
-            bezier((0, -24.5, -6), (-1, -23, 10), at_femur(-half + 1.5, -1, 18), 8), pcl, (1, 1, 1), (0, -3, 3)
+            bezier((0, -24.5, -6), (-1, -23, 10), at_femur(-half + 1.5, -1, 18), 8), pcl, (2.2, 1, 1), (0, -3, 3)
         ),
         "LCL": Cord(
             bezier((45, -19, -26), (45.5, -13, 4), at_femur(41, -7, 33)),

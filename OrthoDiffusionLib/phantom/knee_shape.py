@@ -14,13 +14,21 @@ Sizes of adults, women at the low and men at the high end, with means and standa
 - cartilage of the femur 1.5 to 2.8, tibia 1.5 to 3.5 and patella 2.5 to 4.5 mm (a knee's mean 1.57 to 2.43, the
   patella's 2.76, up to 5.72: Eckstein et al. 2001, Osteoarthritis Cartilage 9:101);
 - menisci 8 to 12 mm wide in the body and 4 to 7 high (with their cartilage 7.6 and 8.6 behind, 5.2 in front: Cinotti et
-  al. 2013);
+  al. 2013; the medial body reaches 10.1 +- 3.5 over the plateau and 1.6 +- 0.9 beyond it, the lateral one 9.8 +- 2.4
+  and 0.6 +- 0.7: BMC Musculoskelet Disord 2014, 15:32; South Indians' are 7.8 +- 1.0 and 8.6 +- 1.2 wide: In vivo
+  morphometry of menisci of the knee, Biomed J, February 2014);
 - ACL 28 to 40 mm long (31 +- 3: Odensten and Gillquist 1985, J Bone Joint Surg Am 67:257) and 6 to 12 wide (9.9 by 3.9
-  in its middle: Siebold et al. 2015, Knee Surg Sports Traumatol Arthrosc 23:3136); PCL 32 to 40 and 8 to 14;
-- MCL 90 to 110 mm long (centres of its ends 62 +- 6 under and 31 +- 5 over the joint: Liu et al. 2010, J Orthop Surg
-  Res 5:69); LCL 55 to 70 (66, from 59 to 74, and 3.4 thick: Meister et al. 2000, Am J Sports Med 28:869; other
-  series have 48 to 61);
-- sulcus angle 125 to 145 degrees; what has no source here is an order of magnitude.
+  in its middle: Siebold et al. 2015, Knee Surg Sports Traumatol Arthrosc 23:3136);
+- PCL 32 to 40 mm long, 11 to 14 wide (37.7 +- 1.9 and 13.7 +- 1.7: The posterior cruciate ligament, an anthropometric
+  study in Asians, Ann Acad Med Singap 2002, 31:631) and 5 to 6.4 thick (5.4 +- 0.8 at a width of 13.3 +- 2.0: Kato et
+  al. 2018, Knee Surg Sports Traumatol Arthrosc 26:31; in a sagittal image 7 and more mean a tear: Rodriguez et al.
+  2008, AJR 191:1031);
+- MCL 90 to 110 mm long (94.8: LaPrade et al. 2007, J Bone Joint Surg Am 89:2000; centres of its ends 62 +- 6 under and
+  31 +- 5 over the joint: Liu et al. 2010, J Orthop Surg Res 5:69); LCL 55 to 70 (66, from 59 to 74, and 3.4 thick:
+  Meister et al. 2000, Am J Sports Med 28:869; other series have 48 to 61);
+- fibular head 24 by 25 mm in the standard knee (breadths of 25.1 to 27.1: Brenner and Krimbacher 1995, Z Morphol
+  Anthropol 80:281);
+- sulcus angle 125 to 145 degrees; what has no source here, such as the MCL's width, is an order of magnitude.
 """
 
 from __future__ import annotations
@@ -53,7 +61,7 @@ class KneeShape:
         medial_meniscus_width: of its body.
         lateral_meniscus_width: of its body.
         acl_radius: of the cord.
-        pcl_radius: of the cord.
+        pcl_radius: of the band, half its thickness.
         patella_height: of its centre over the joint line.
         patella_shift: lateral, of its centre.
         patella_tilt: lateral.
@@ -121,7 +129,7 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
         medial_meniscus_width=between(8.5, 11.0),
         lateral_meniscus_width=between(9.5, 12.0),
         acl_radius=between(3.8, 5.2),
-        pcl_radius=between(5.0, 6.4),
+        pcl_radius=between(2.5, 3.2),
         patella_height=between(28, 38),
         patella_shift=between(-1, 4),
         patella_tilt=between(-2, 9),

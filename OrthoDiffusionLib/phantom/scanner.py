@@ -20,6 +20,7 @@ from OrthoDiffusionLib.phantom.contrast import Signals
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.protocol import SeriesProtocol
 from OrthoDiffusionLib.phantom.sampling import Body
+from OrthoDiffusionLib.phantom.texture import textured
 
 SAMPLE_DISTANCE = 0.6
 """mm, at most, between the points through a slice's thickness whose signals are averaged: partial volume."""
@@ -68,7 +69,7 @@ def scan(
         affine: voxel index to RAS, mm.
         to_joint: RAS to the joint frame (mirrored for a left joint), mm.
         protocol: of the series.
-        signals: water and fat signal of each tissue, (2, tissues).
+        signals: water and fat signal of each tissue, (2, tissues); with a third row, the spread of the water's.
         generator: noise, shading and texture.
 
     Returns:
@@ -78,7 +79,9 @@ def scan(
     shape = (*protocol.pixels, protocol.slices)
     index_to_joint = to_joint @ affine
     margin = round(protocol.fold * shape[0])
-    water, fat = _signal(canvas, signals, index_to_joint, margin, protocol)
+    water, fat, *spread = _signal(canvas, signals, index_to_joint, margin, protocol)
+    if spread:
+        water = textured(water, spread[0], (*protocol.pixel, protocol.slice_distance), generator)
     fat = unevenly_suppressed(fat, protocol.sequence.fat_left, generator)
     image = folded(water + shifted_fat(fat, protocol), margin)
     image = shaded(image, index_to_joint, protocol.shading, generator)
@@ -94,19 +97,22 @@ def _signal(
     index_to_joint: Affine,
     margin: int,
     protocol: SeriesProtocol,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Water and fat of each voxel and of a margin at both ends along i, averaged through the slice's thickness."""
-    tables = signals if signals[1].any() else signals[:1]
-    body = Body.of(canvas, tables, index_to_joint)
+) -> npt.NDArray[np.float32]:
+    """The rows of `signals` in each voxel and in a margin at both ends along i, averaged through the slice's thickness.
+
+    (rows, i, j, slices).
+    """
+    present = signals.any(axis=1)
+    body = Body.of(canvas, signals[present], index_to_joint)
     count = max(1, int(np.ceil(protocol.slice_thickness / SAMPLE_DISTANCE)))
     half = 0.5 * protocol.slice_thickness / protocol.slice_distance
     offsets = (np.arange(count) + 0.5) / count * 2 * half - half
     rows, columns = protocol.pixels[0] + 2 * margin, protocol.pixels[1]
-    image = np.empty((len(tables), rows, columns, protocol.slices), np.float32)
+    image = np.zeros((len(signals), rows, columns, protocol.slices), np.float32)
     for k in range(protocol.slices):
         # One slice at a time: the points of a whole stack would take a gigabyte.
-        image[..., k] = body.mean_of_planes((rows, columns), -margin, k + offsets)
-    return image[0], image[1] if len(tables) == 2 else np.zeros_like(image[0])
+        image[present, :, :, k] = body.mean_of_planes((rows, columns), -margin, k + offsets)
+    return image
 
 
 def _labels(canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:

@@ -85,7 +85,7 @@ def _train_masks(plane: Plane, training: MaskTraining, source: str, output: Path
     changes += [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
     settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
     start = starting_point(source, plane, "knee", settings)
-    studies = prepare_phantoms(training.studies, cache, STACK_SIZE, processes, random_contrast=True)
+    studies = prepare_phantoms(training.studies, cache, STACK_SIZE, processes, random_contrasts=1)
     trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
     save_plane(output, trained, {})
 
@@ -110,7 +110,7 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) ->
     if not (output / REFINEMENT).exists():
         planes = {plane: load_plane(path) for plane, path in masks.items()}
         digest = networks_digest(planes)
-        labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrast=True)
+        labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrasts=1)
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu", processes)
         settings = load_settings(RefinementSettings, "refinement")
         trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "first-pass")

@@ -379,7 +379,7 @@ def test_folds_hold_every_study_once_and_patients_together() -> None:
         ({"phantoms": "5:1"}, "5:1 is no range of seeds"),
         ({"phantoms": None}, "needs one dataset"),
         ({"dataset": True, "phantoms": None, "joint": "ankle"}, "The dataset is of the knee"),
-        ({"dataset": True, "phantoms": None, "random_contrast": True}, "Only phantoms can be scanned once more"),
+        ({"dataset": True, "phantoms": None, "random_contrasts": 1}, "Only phantoms can be scanned once more"),
     ],
 )
 def test_what_no_training_can_use_is_said(tmp_path: Path, arguments: dict[str, object], sentence: str) -> None:
@@ -390,10 +390,15 @@ def test_what_no_training_can_use_is_said(tmp_path: Path, arguments: dict[str, o
         prepared_studies(cache=tmp_path / "cache", size=20, **asked)  # type: ignore[arg-type]
 
 
-def test_a_phantom_of_another_joint_is_scanned_in_two_contrasts(tmp_path: Path) -> None:
-    (study,) = prepared_studies(None, "3:4", tmp_path, 32, joint="ankle", random_contrast=True)
+def test_a_phantom_of_another_joint_is_scanned_in_more_contrasts(tmp_path: Path) -> None:
+    (study,) = prepared_studies(None, "3:4", tmp_path, 32, joint="ankle", random_contrasts=2)
     assert (study.joint, len(study.present)) == ("ankle", len(load_joint("ankle").findings))
     for plane in Plane:
-        assert study.masked[plane] == (True, True)
-        (first, _), (second, _) = (study.window(plane, number, 0) for number in (0, 1))
-        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.98
+        assert study.masked[plane] == (True, True, True)
+        images = [study.window(plane, number, 0)[0].ravel() for number in range(3)]
+        # No scan is another one again.
+        assert np.abs(np.corrcoef(images)[np.triu_indices(3, 1)]).max() < 0.98
+    (once,) = prepared_studies(None, "3:4", tmp_path, 32, joint="ankle", random_contrasts=1)
+    assert once.path != study.path
+    for number in (0, 1):
+        assert np.array_equal(once.window(plane, number, 0)[0], study.window(plane, number, 0)[0])

@@ -31,11 +31,13 @@ def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -
 
 def test_contrasts_of_chance_are_other_images_of_the_same_joints(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.SAGITTAL: (DIAGNOSES,)})
-    physical, random = (
-        evaluate_on_phantoms(str(bundle), 2, 90000, "island", lambda: None, contrast=contrast)
-        for contrast in ("physical", "random")
+    physical, random, elsewhere = (
+        evaluate_on_phantoms(str(bundle), 2, 90000, centre, lambda: None, contrast=contrast)
+        for centre, contrast in (("island", "physical"), ("island", "random"), ("hill", "random"))
     )
     assert physical.ece != random.ece
+    # Nothing of a centre is in them.
+    assert elsewhere.ece == random.ece
     assert "at island" in physical.conditions() and "in contrasts of chance" in random.conditions()
 
 

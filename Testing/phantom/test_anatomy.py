@@ -34,7 +34,7 @@ PLAUSIBLE_ML = {
     "medial_meniscus": (2, 5),
     "lateral_meniscus": (1.4, 4.5),
     "acl": (1.2, 4.0),
-    "pcl": (2, 7),
+    "pcl": (1.3, 4),
     "mcl": (1.5, 5),
     "lcl": (0.4, 1.2),
 }

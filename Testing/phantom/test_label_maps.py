@@ -60,11 +60,11 @@ def scanned(made: Anatomy) -> PhantomStudy:
 
 
 def test_a_label_map_becomes_the_same_joint(high_riding: Volume, made: Anatomy, scanned: PhantomStudy) -> None:
-    """Volumes are measured in ml on another grid."""
+    """Volumes are measured in ml on another grid, and a ligament that is thin for the map's slices loses of its rim."""
     assert made.laterality == "left"
     assert not made.findings
     series = scanned.planes[Plane.SAGITTAL]
-    for key, tolerance in (("patella", 0.12), ("pcl", 0.25), ("medial_meniscus", 0.3), ("cartilage", 0.3)):
+    for key, tolerance in (("patella", 0.12), ("pcl", 0.35), ("medial_meniscus", 0.3), ("cartilage", 0.3)):
         label = KNEE.structure(key).label
         before, after = (
             (array == label).sum() * abs(np.linalg.det(affine[:3, :3]))

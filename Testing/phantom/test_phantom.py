@@ -43,7 +43,7 @@ PLAUSIBLE_ML = {
     "medial_meniscus": (1.5, 5),
     "lateral_meniscus": (1.2, 4.5),
     "acl": (0.8, 5),
-    "pcl": (1.5, 7),
+    "pcl": (1, 4.5),
     "mcl": (0.8, 5),
     "lcl": (0.3, 1.5),
 }

@@ -11,11 +11,13 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.artefacts import folded, noisy, shaded, shifted_fat, unevenly_suppressed
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.centres import CENTRES, HELD_OUT, TRAINING
-from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
-from OrthoDiffusionLib.phantom.protocol import draw_protocol
+from OrthoDiffusionLib.phantom.contrast import SPREAD, physical_signals, random_signals
+from OrthoDiffusionLib.phantom.protocol import PRESETS, draw_protocol
 from OrthoDiffusionLib.phantom.scanner import scan
 from OrthoDiffusionLib.phantom.sequences import Sequence
+from OrthoDiffusionLib.phantom.texture import textured
 from OrthoDiffusionLib.phantom.tissues import RELAXATION, Relaxation, Tissue, relaxation
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 
 def water(sequence: Sequence, tissue: Tissue, field: float = 3.0) -> float:
@@ -137,11 +139,48 @@ def test_random_signals_differ_each_time_and_physical_ones_only_a_little() -> No
     generator = np.random.default_rng(0)
     sequence = Sequence("spin echo", 3000, 35, fat_left=0.1)
     physical = np.stack([physical_signals(sequence, 3.0, generator)[0] for _ in range(20)])
-    random = np.stack([random_signals(generator)[0] for _ in range(20)])
+    drawn = np.stack([random_signals(generator) for _ in range(20)])
+    random, spread = drawn[:, 0], drawn[:, 2]
     muscle = Tissue.MUSCLE
     assert physical[:, muscle].std() < 0.15 * physical[:, muscle].mean()
     assert random[:, muscle].std() > 0.15
     assert 0 <= random.min() <= random.max() <= 1
+    assert 0.1 < spread.max() <= SPREAD
+    assert spread[:, muscle].std() > 0.02 and (spread <= random / 2).all()
+
+
+def test_textures_are_those_of_the_tissues_and_thick_slices_keep_them() -> None:
+    """A tissue with a spread of 0.1 and one that is even; then two such tissues as they are scanned."""
+    signal = np.full((80, 80, 12), 0.5, np.float32)
+    spread = np.where(np.arange(80) < 40, np.float32(0.1), 0)[:, None, None] + np.zeros_like(signal)
+    for spacing in ((0.5, 0.5, 4.5), (1.0, 1.0, 1.0)):
+        texture = textured(signal, spread, spacing, np.random.default_rng(3))
+        assert (texture[40:] == 0.5).all()
+        assert texture[:40].std() == pytest.approx(0.1, rel=0.15)
+        assert texture[:40].mean() == pytest.approx(0.5, abs=0.02)
+        rough = texture[:40]
+        along = np.corrcoef(rough[1:].ravel(), rough[:-1].ravel())[0, 1]
+        across = np.corrcoef(rough[:, :, 1:].ravel(), rough[:, :, :-1].ravel())[0, 1]
+        assert along > 0.2
+        assert abs(across) < 0.02 if spacing[2] > 2 else across == pytest.approx(along, abs=0.05)
+    assert np.array_equal(texture, textured(signal, spread, spacing, np.random.default_rng(3)))
+    canvas = AnatomyCanvas((-30, -30, -30), (30, 30, 30))
+    canvas.tissue[:] = Tissue.MUSCLE
+    canvas.tissue[: canvas.tissue.shape[0] // 2] = Tissue.FAT
+    protocol = dataclasses.replace(
+        draw_protocol(Plane.AXIAL, CENTRES["hill"], np.random.default_rng(0)),
+        pixel=(0.6, 0.6), pixels=(81, 81), slices=10, slice_distance=4.5, slice_thickness=4.0, shading=0.0,
+        sharpening=0.0, ghosts=0.0, fold=0.0, signal_to_noise=1e6,
+    )  # fmt: skip
+    affine = np.diag([0.6, 0.6, 4.5, 1.0])
+    affine[:3, 3] = (-24, -24, -20)
+    signals = np.zeros((3, len(Tissue)), np.float32)
+    signals[0, [Tissue.MUSCLE, Tissue.FAT]] = 0.5
+    signals[2, Tissue.FAT] = 0.13
+    image, _ = scan(canvas, affine, np.eye(4), protocol, signals, np.random.default_rng(0))
+    fat, muscle = (part.std() / part.mean() for part in (image[:36], image[45:]))
+    # A spread of 0.26 of the mean, which the scan's own point spread halves at most.
+    assert fat > 0.13 and fat > 1.5 * muscle
 
 
 def test_the_held_out_centre_is_not_among_those_for_training() -> None:
@@ -150,6 +189,47 @@ def test_the_held_out_centre_is_not_among_those_for_training() -> None:
     for centre in CENTRES.values():
         for shares in centre.contrasts.values():
             assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_every_evaluation_centre_lies_beyond_all_centres_for_training() -> None:
+    """In what scanners and protocols differ in; contrasts that none has in that plane, but fluid stays visible."""
+    training = [CENTRES[key] for key in TRAINING]
+    known = {name for centre in training for shares in centre.contrasts.values() for name in shares}
+    suppressed = [
+        PRESETS[name].echo for name in known if PRESETS[name].family == "spin echo" and PRESETS[name].suppressed
+    ]
+    for centre in (CENTRES[key] for key in CENTRES if key not in TRAINING):
+        for quantity in ("fat_left", "bandwidth"):
+            assert beyond(getattr(centre, quantity), [getattr(other, quantity) for other in training]), quantity
+        assert centre.signal_to_noise[0] < min(other.signal_to_noise[0] for other in training)
+        assert centre.gap[1] > max(other.gap[1] for other in training)
+        for plane, shares in centre.contrasts.items():
+            fluid = {name: share for name, share in shares.items() if PRESETS[name].suppressed}
+            assert sum(fluid.values()) >= 0.7
+            assert all(beyond(PRESETS[name].echo, suppressed) for name in fluid)
+            assert not set(shares) & {name for other in training for name in other.contrasts[plane]}
+        assert all(PRESETS[name].suppressed for name in centre.contrasts[Plane.AXIAL])
+        others = {plane for plane, shares in centre.contrasts.items() if set(shares) & {"T1", "PD"}}
+        assert others == {Plane.SAGITTAL, Plane.CORONAL}
+
+
+def beyond(ours: tuple[float, float], others: list[tuple[float, float]]) -> bool:
+    """Whether a range has nothing in common with any of others."""
+    return all(ours[0] > high or ours[1] < low for low, high in others)
+
+
+def test_findings_are_bright_at_every_evaluation_centre() -> None:
+    for centre in (CENTRES[key] for key in CENTRES if key not in TRAINING):
+        drawn = [draw_protocol(plane, centre, np.random.default_rng(seed)) for seed in range(60) for plane in Plane]
+        assert min(protocol.slices for protocol in drawn) >= WINDOW_SLICES
+        for protocol in drawn:
+            if not PRESETS[protocol.name].suppressed:
+                continue
+            signal = {tissue: sum(protocol.sequence.signal(relaxation(tissue, centre.field))) for tissue in Tissue}
+            assert signal[Tissue.FLUID] > 1.1 * signal[Tissue.CARTILAGE]
+            assert signal[Tissue.OEDEMA] > 1.3 * signal[Tissue.MARROW]
+            assert signal[Tissue.TORN_FIBRES] > 1.5 * signal[Tissue.LIGAMENT]
+            assert signal[Tissue.FLUID] > 2 * signal[Tissue.MENISCUS]
 
 
 def test_fat_that_is_bright_stays_within_two_pixels_and_nothing_folds_along_the_read_axis() -> None:

@@ -269,10 +269,13 @@ def test_it_belongs_to_the_networks_that_it_learnt_from(kept: list[KeptStudy], t
 
 
 def test_phantoms_of_chance_are_the_same_persons() -> None:
-    both: list[LabelledStudy] = labelled_phantoms([3, 4], random_contrast=True)
+    both: list[LabelledStudy] = labelled_phantoms([3, 4], random_contrasts=1)
     assert [study.patient for study in both] == ["phantom-3", "phantom-3", "phantom-4", "phantom-4"]
     assert len({study.key for study in both}) == 4
     assert [study.key for study in labelled_phantoms([3, 4])] == [both[0].key, both[2].key]
+    more = labelled_phantoms([3], random_contrasts=2)
+    assert [study.key for study in more[:2]] == [study.key for study in both[:2]]
+    assert {study.patient for study in more} == {"phantom-3"} and len({study.id for study in more}) == 3
 
 
 def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path) -> None:
@@ -291,7 +294,7 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
     for arguments, code, sentence in (
         ([axial], 2, "Training needs one dataset"),
         ([axial, *data, "--phantoms=0:2"], 2, "Training needs one dataset"),
-        ([axial, *data, "--random-contrast"], 2, "Only phantoms can be scanned"),
+        ([axial, *data, "--random-contrasts=1"], 2, "Only phantoms can be scanned"),
         ([axial, axial, *data], 2, "names no folder of a plane"),
         ([f"--plane=axial={tmp_path / 'encoder'}", *data], None, "have no segmentation decoder: axial"),
         ([f"--plane=coronal={tmp_path / 'axial'}", *data], None, "are of the axial plane"),
