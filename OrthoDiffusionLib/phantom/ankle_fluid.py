@@ -36,8 +36,8 @@ def paint_fluid(canvas: AnatomyCanvas, shape: AnkleShape, bones: Sequence[Field]
     free = canvas.is_any(inner, *SOFT)
     near, (recess,) = region.around(recess, level=0.7)
     room = canvas.is_any(near, *SOFT)
-    canvas.paint(near, near.below(recess, 0.7) & room, Tissue.SYNOVIUM)
-    canvas.paint(near, near.below(recess) & room, Tissue.FLUID)
+    canvas.paint(near, near.covered(recess, 0.7) & room, Tissue.SYNOVIUM)
+    canvas.paint(near, near.covered(recess) & room, Tissue.FLUID)
     canvas.paint(inner, inner.below(between) & free, Tissue.FLUID)
     _paint_bursa(canvas, shape)
 

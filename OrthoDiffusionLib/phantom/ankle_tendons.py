@@ -115,7 +115,7 @@ def _paint_strand(canvas: AnatomyCanvas, shape: AnkleShape, strand: Strand, tiss
     region, (surface,) = region.around((distance - np.float32(strand.radius)) * np.float32(canvas.scale), level=0.8)
     inside_skin = ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
     # A sheath parts a tendon from the muscle beside it.
-    sheath = region.below(surface, 0.8) & canvas.is_any(region, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
+    sheath = region.covered(surface, 0.8) & canvas.is_any(region, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
     canvas.paint(region, sheath, Tissue.SEPTUM if tissue is Tissue.TENDON else Tissue.FAT)
     free = inside_skin & ~canvas.is_any(region, Tissue.TENDON) if tissue is not Tissue.TENDON else inside_skin
-    canvas.paint(region, region.below(surface) & free, tissue)
+    canvas.paint(region, region.covered(surface) & free, tissue)

@@ -21,6 +21,6 @@ def paint_bone(canvas: AnatomyCanvas, region: Region, distance: Field, label: in
     """
     depth = distance * np.float32(canvas.scale)
     near, (depth, marrow) = region.around(depth, depth + np.float32(rim))
-    inside = near.below(depth) & ~canvas.labelled(near)
+    inside = near.covered(depth) & ~canvas.labelled(near)
     canvas.paint(near, inside, Tissue.CORTEX, label)
-    canvas.paint(near, inside & near.below(marrow), Tissue.MARROW)
+    canvas.paint(near, inside & near.covered(marrow), Tissue.MARROW)

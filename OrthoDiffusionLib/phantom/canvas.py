@@ -7,14 +7,17 @@ radius is then off by less than 0.05 mm (h^2 / 8R), at an eighth of the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from OrthoDiffusionLib.phantom.coverage import FAR, Coverage, Surfaces
 from OrthoDiffusionLib.phantom.distances import Field, Points, Vector
+from OrthoDiffusionLib.phantom.partial_volume import SharedPoints, shared_points
 from OrthoDiffusionLib.phantom.tissues import Tissue
-from OrthoDiffusionLib.phantom.upsampling import STEP, below, extent, on_grid, upsampled
+from OrthoDiffusionLib.phantom.upsampling import STEP, below, covered, extent, on_grid, upsampled
 
 SPACING = 0.6
 """mm, of the grid."""
@@ -41,6 +44,10 @@ class Region(NamedTuple):
     def below(self, field: Field, level: float = 0.0) -> Mask:
         """Grid points of the box at which a field on its lattice points, interpolated to them, lies under a level."""
         return below(field, level)
+
+    def covered(self, distance: Field, level: float = 0.0) -> Coverage:
+        """As `below`, for a signed distance in mm: a body whose surface keeps its place between the grid's points."""
+        return covered(distance, level)
 
     def part(self, field: Field) -> Field:
         """What a field over the whole lattice has in this box."""
@@ -87,6 +94,7 @@ class AnatomyCanvas:
     Attributes:
         tissue: uint8, `Tissue` values, shape (x, y, z).
         labels: uint8, the joint's structure labels, 0 for none.
+        surfaces: of the tissues, between the points.
     """
 
     def __init__(
@@ -98,6 +106,7 @@ class AnatomyCanvas:
         shape = (counts - 1) * STEP + 1
         self.tissue: Bytes = np.full(shape, Tissue.AIR, np.uint8)
         self.labels: Bytes = np.zeros(shape, np.uint8)
+        self.surfaces = Surfaces(np.full(shape, FAR, np.int8), np.full(shape, Tissue.AIR, np.uint8))
         axes = (start + SPACING * STEP * np.arange(n) for start, n in zip(self.low, counts, strict=True))
         x, y, z = np.meshgrid(*(axis.astype(np.float32) for axis in axes), indexing="ij")
         self._points = describe((x, y, z))
@@ -125,9 +134,17 @@ class AnatomyCanvas:
         whole[region.cells] = values
         return whole
 
-    def paint(self, region: Region, mask: Mask, tissue: Tissue | None, label: int | None = None) -> None:
-        """Give the masked points of a region a tissue and a structure's label; None leaves what is there."""
+    @cached_property
+    def shared(self) -> SharedPoints:
+        """The points that several tissues share; found when they are asked for after something was painted."""
+        return shared_points(self.tissue, self.surfaces, SPACING)
+
+    def paint(self, region: Region, body: Mask | Coverage, tissue: Tissue | None, label: int | None = None) -> None:
+        """Give a body's points in a region a tissue and a structure's label; None leaves what is there."""
+        mask = body.mask if isinstance(body, Coverage) else body
         if tissue is not None:
+            self.__dict__.pop("shared", None)
+            self.surfaces.part(region.slices).cut(body, self.tissue[region.slices], tissue)
             np.copyto(self.tissue[region.slices], np.uint8(tissue), where=mask)
         if label is not None:
             np.copyto(self.labels[region.slices], np.uint8(label), where=mask)

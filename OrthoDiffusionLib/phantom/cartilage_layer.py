@@ -31,5 +31,5 @@ def paint_cartilage_layer(
     beyond = distance * np.float32(canvas.scale)
     covered = np.where(thickness > 0, np.abs(beyond) - thickness, np.float32(99))
     near, (covered, beyond, thickness) = region.around(covered, beyond, thickness, level=BESIDE)
-    layer = near.below(beyond - thickness) & ~near.below(beyond) & ~near.below(thickness, THINNEST)
+    layer = near.covered(beyond - thickness) & ~near.covered(beyond) & ~near.below(thickness, THINNEST)
     canvas.paint(near, layer & canvas.is_any(near, *free), Tissue.CARTILAGE, label)

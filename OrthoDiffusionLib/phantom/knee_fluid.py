@@ -18,7 +18,7 @@ def paint_capsule(canvas: AnatomyCanvas, bones: Field, region: Region) -> None:
     sides = np.maximum(height, 14 - np.abs(x))
     sheet = np.maximum(np.abs(bones - 5.0) - 0.55, sides.astype(np.float32))
     near, (sheet,) = region.around(sheet)
-    canvas.paint(near, near.below(sheet) & canvas.is_any(near, Tissue.FAT), Tissue.SEPTUM)
+    canvas.paint(near, near.covered(sheet) & canvas.is_any(near, Tissue.FAT), Tissue.SEPTUM)
 
 
 def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones: Field, region: Region) -> None:
@@ -32,7 +32,7 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     near = ellipsoid(region.points, (0, -1, 2), (37, 25, 9 + 2 * effusion))
     film = np.maximum(near, bones - (0.7 + 2.7 * effusion))
     inner, (film,) = region.around(film)
-    canvas.paint(inner, inner.below(film) & canvas.is_any(inner, *soft), Tissue.FLUID)
+    canvas.paint(inner, inner.covered(film) & canvas.is_any(inner, *soft), Tissue.FLUID)
     depth = (shape.fluid if effusion == 0 else 5.0 + 12.0 * effusion) / size
     top = shape.patella_height / size + 24
     wide = 17 + 13 * effusion
@@ -53,5 +53,5 @@ def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones:
     lining = 0.8 + 0.8 * effusion
     region, (recess, bones) = region.around(recess, bones, level=lining)
     room = canvas.is_any(region, *soft) & ~region.below(bones)
-    canvas.paint(region, region.below(recess, lining) & room, Tissue.SYNOVIUM)
-    canvas.paint(region, region.below(recess) & room, Tissue.FLUID)
+    canvas.paint(region, region.covered(recess, lining) & room, Tissue.SYNOVIUM)
+    canvas.paint(region, region.covered(recess) & room, Tissue.FLUID)

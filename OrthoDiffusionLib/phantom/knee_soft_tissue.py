@@ -79,9 +79,9 @@ def paint_soft_tissue(canvas: AnatomyCanvas, shape: KneeShape, bones: Field, gen
     uneven *= 1 - 0.55 * np.clip((region.points[1] - 12) / 24, 0, 1)
     cover = shape.fat * np.clip(uneven, 0.3, 2)
     leg, (outer, sheet) = region.around(fascia - cover.astype(np.float32), fascia, level=SKIN)
-    canvas.paint(leg, leg.below(outer, SKIN), Tissue.SKIN)
-    canvas.paint(leg, leg.below(outer), Tissue.FAT)
-    canvas.paint(leg, leg.below(sheet, 0.35) & ~leg.below(sheet, -0.35), Tissue.SEPTUM)
+    canvas.paint(leg, leg.covered(outer, SKIN), Tissue.SKIN)
+    canvas.paint(leg, leg.covered(outer), Tissue.FAT)
+    canvas.paint(leg, leg.covered(sheet, 0.35) & ~leg.covered(sheet, -0.35), Tissue.SEPTUM)
     _paint_small_vessels(canvas, leg, outer, sheet, generator)
     paint_bellies(canvas, _muscles(canvas, shape, generator), fascia + 1.0, generator)
     _paint_vessels(canvas, shape, generator)
@@ -120,7 +120,7 @@ def _paint_small_vessels(
         high = (centre[0], centre[1] + wander[1], 130.0)
         around = canvas.region((centre[0] - 14, centre[1] - 12, -130), (centre[0] + 14, centre[1] + 12, 130))
         distance, _ = curve(around.points, np.array([low, high]), reach=6)
-        inside = around.below(distance, generator.uniform(1.0, 1.9)) & canvas.is_any(around, Tissue.FAT)
+        inside = around.covered(distance, generator.uniform(1.0, 1.9)) & canvas.is_any(around, Tissue.FAT)
         canvas.paint(around, inside, Tissue.VESSEL)
 
 
@@ -135,8 +135,8 @@ def _paint_vessels(canvas: AnatomyCanvas, shape: KneeShape, generator: np.random
         distance, _ = curve(region.points, path, reach=radius + 4)
         region, (distance,) = region.around(distance, level=radius + 0.5)
         room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
-        canvas.paint(region, region.below(distance, radius + 0.5) & room, Tissue.SEPTUM)
-        canvas.paint(region, region.below(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+        canvas.paint(region, region.covered(distance, radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, region.covered(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
 
 
 def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
@@ -156,5 +156,5 @@ def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
         thin = min(half_width, half_depth)
         distance, _ = curve(region.points, path, (half_width / thin, half_depth / thin, 1), reach=thin + 4)
         region, (distance,) = region.around(distance, level=thin)
-        inside = region.below(distance, thin) & ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
+        inside = region.covered(distance, thin) & ~canvas.is_any(region, Tissue.AIR, Tissue.SKIN)
         canvas.paint(region, inside, Tissue.TENDON)

@@ -141,11 +141,11 @@ def _paint(
     paint_capsule(canvas, around.part(bones), around)
     paint_fluid(canvas, shape, 0.0, around.part(bones), around)
     for key, distance in distances.items():
-        fine = region.fine(distance * canvas.scale)
-        inside = (fine < 0) & ~canvas.labelled(region)
+        surface = distance * canvas.scale
+        inside = region.covered(surface) & ~canvas.labelled(region)
         canvas.paint(region, inside, TISSUES.get(key, Tissue.CORTEX), joint.structure(key).label)
         if key not in TISSUES:
-            canvas.paint(region, inside & (fine < -CORTEX[key]), Tissue.MARROW)
+            canvas.paint(region, inside & region.covered(surface, -CORTEX[key]), Tissue.MARROW)
 
 
 def _centre(labels: Volume, label: int) -> npt.NDArray[np.float64]:

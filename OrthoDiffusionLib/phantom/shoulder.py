@@ -117,6 +117,6 @@ def _paint_cartilage(
     paint_cartilage_layer(canvas, socket, socket.part(fields["scapula"][1]), thickness, label, SOFT)
     thickness = cartilage.humeral_thickness(bones.in_humerus(head.points, shape), shape)
     paint_cartilage_layer(canvas, head, head.part(fields["humerus"][1]), thickness, label, SOFT)
-    ring = socket.fine(cartilage.labrum(points, shape) * canvas.scale) < 0
+    ring = socket.covered(cartilage.labrum(points, shape) * canvas.scale)
     free = canvas.is_any(socket, *SOFT) & ~canvas.labelled(socket)
     canvas.paint(socket, ring & free, Tissue.MENISCUS)

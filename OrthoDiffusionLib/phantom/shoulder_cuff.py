@@ -210,7 +210,7 @@ def paint_cuff(
         inside = own_part.below(depth) & canvas.is_any(own_part, *soft) & ~canvas.labelled(own_part)
         canvas.paint(own_part, inside, None, label)
         # The rest of its outline stays the fat that parts it from its neighbours.
-        belly = inside & own_part.below(depth, -0.5 * SEPTUM)
+        belly = inside & own_part.covered(depth, -0.5 * SEPTUM)
         canvas.paint(own_part, belly, Tissue.MUSCLE)
         fatty, fat = np.quantile(sampled, [1 - share for share in _fattiness(severity, fatness)])
         box = on_grid(own_part.cells_in(region))

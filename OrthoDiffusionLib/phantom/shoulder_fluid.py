@@ -36,7 +36,7 @@ def paint_joint_fluid(
     room = canvas.is_any(region, *SOFT) & ~canvas.labelled(region)
     around = ellipsoid(points, (-4, 0, 0), (31, 32, 31))
     layer = np.maximum(around, humerus - floor)
-    canvas.paint(region, room & (region.fine(layer.astype(np.float32)) < 0), Tissue.FLUID)
+    canvas.paint(region, room & region.covered(layer.astype(np.float32)), Tissue.FLUID)
     size = canvas.scale
     hang = (shape.fluid if not effusion else 4.0 + 11.0 * effusion) / size
     recesses = ellipsoid(points, (-16, -1, -21 - 0.5 * hang), (9 + 3 * effusion, 12 + 6 * effusion, 1.5 + 0.6 * hang))
@@ -44,10 +44,9 @@ def paint_joint_fluid(
         behind = ellipsoid(points, (-17, -20, -7), (5 + 2 * effusion, 2 + 5 * effusion, 11 + 4 * effusion))
         before = ellipsoid(points, (-22, 17, 13), (8 + 4 * effusion, 2 + 5 * effusion, 3 + 5 * effusion))
         recesses = union(union(recesses, behind, 3), before, 3)
-    fine = region.fine(recesses)
-    away = region.fine(humerus) > 0
-    canvas.paint(region, room & away & (fine < 0.9 + 0.5 * effusion), Tissue.SYNOVIUM)
-    canvas.paint(region, room & away & (fine < 0), Tissue.FLUID)
+    away = ~region.below(humerus) & room
+    canvas.paint(region, away & region.covered(recesses, 0.9 + 0.5 * effusion), Tissue.SYNOVIUM)
+    canvas.paint(region, away & region.covered(recesses), Tissue.FLUID)
 
 
 def paint_capsule(canvas: AnatomyCanvas, humerus: Field, region: Region) -> None:
@@ -55,7 +54,7 @@ def paint_capsule(canvas: AnatomyCanvas, humerus: Field, region: Region) -> None
     near = ellipsoid(region.points, (-2, 0, -2), (34, 34, 33))
     sheet = np.maximum(np.abs(humerus - 6.0) - 0.7, near)
     region, (sheet,) = region.around(sheet)
-    inside = region.below(sheet) & canvas.is_any(region, Tissue.FAT) & ~canvas.labelled(region)
+    inside = region.covered(sheet) & canvas.is_any(region, Tissue.FAT) & ~canvas.labelled(region)
     canvas.paint(region, inside, Tissue.LIGAMENT)
 
 

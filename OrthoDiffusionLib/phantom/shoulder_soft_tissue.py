@@ -85,9 +85,9 @@ def paint_soft_tissue(
     # Over bone that stands out of the muscles the skin has little fat under it.
     outer = union((body - cover).astype(np.float32), firm - np.float32(4), 8)
     inner, (outer, sheet) = region.around(outer, fascia, level=SKIN)
-    canvas.paint(inner, inner.below(outer, SKIN), Tissue.SKIN)
-    canvas.paint(inner, inner.below(outer), Tissue.FAT)
-    canvas.paint(inner, inner.below(sheet, 0.35) & ~inner.below(sheet, -0.35), Tissue.SEPTUM)
+    canvas.paint(inner, inner.covered(outer, SKIN), Tissue.SKIN)
+    canvas.paint(inner, inner.covered(outer), Tissue.FAT)
+    canvas.paint(inner, inner.covered(sheet, 0.35) & ~inner.covered(sheet, -0.35), Tissue.SEPTUM)
     layer = inner.below(outer, -0.8) & ~inner.below(sheet, 0.8)
     veins = draw_smooth_field(canvas.tissue.shape, (14, 14, 9), generator)
     canvas.paint(inner, layer & veins.between(-0.03, 0.03, inner.slices), Tissue.SEPTUM)
@@ -207,8 +207,8 @@ def _paint_vessels(canvas: AnatomyCanvas, generator: np.random.Generator) -> Non
         distance, _ = curve(region.points, course, reach=radius + 4)
         region, (distance,) = region.around(distance, level=radius + 0.5)
         room = canvas.is_any(region, Tissue.FAT, Tissue.MUSCLE, Tissue.FATTY_MUSCLE, Tissue.SEPTUM)
-        canvas.paint(region, region.below(distance, radius + 0.5) & room, Tissue.SEPTUM)
-        canvas.paint(region, region.below(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
+        canvas.paint(region, region.covered(distance, radius + 0.5) & room, Tissue.SEPTUM)
+        canvas.paint(region, region.covered(distance, radius) & canvas.is_any(region, Tissue.SEPTUM), tissue)
 
 
 def _paint_chest(canvas: AnatomyCanvas, lung: Field, generator: np.random.Generator) -> None:
@@ -218,15 +218,15 @@ def _paint_chest(canvas: AnatomyCanvas, lung: Field, generator: np.random.Genera
     region, (lung,) = whole.around(whole.part(lung), level=(WALL + 2) / canvas.scale)
     x, y, z = region.points
     scaled = lung * np.float32(canvas.scale)
-    canvas.paint(region, region.below(scaled, WALL - 1), Tissue.MUSCLE)
+    canvas.paint(region, region.covered(scaled, WALL - 1), Tissue.MUSCLE)
     # Ribs fall forward.
     phase = np.mod(z + 0.45 * y + 0.15 * x + generator.uniform(0, RIB_STEP), RIB_STEP) - RIB_STEP / 2
     rib = np.hypot(phase / 1.35, lung - 5.5) - 4.0
-    near = region.below(scaled, WALL + 2)
+    near = region.covered(scaled, WALL + 2)
     for level, tissue in ((1.2, Tissue.FAT), (0.0, Tissue.CORTEX), (-1.1, Tissue.MARROW)):
-        canvas.paint(region, near & region.below(rib.astype(np.float32), level), tissue)
-    canvas.paint(region, region.below(scaled, 1.0), Tissue.SEPTUM)
+        canvas.paint(region, near & region.covered(rib.astype(np.float32), level), tissue)
+    canvas.paint(region, region.covered(scaled, 1.0), Tissue.SEPTUM)
     # Air, with the little that its vessels give.
     vessels = draw_smooth_field(chest, [max(2, n // 6) for n in chest], generator).part(region.cells_in(whole))
-    canvas.paint(region, region.below(scaled), Tissue.AIR)
+    canvas.paint(region, region.covered(scaled), Tissue.AIR)
     canvas.paint(region, region.below(scaled, -4) & ~region.below(vessels, 2.2), Tissue.VESSEL)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from OrthoDiffusionLib.phantom.coverage import FAR, PER_MM, Coverage
+
 Field = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -38,6 +40,24 @@ def below(field: Field, level: float = 0.0) -> Mask:
     for index, plane in _planes(field[box]):
         np.less(plane, np.float32(level), out=part[index])
     return mask
+
+
+def covered(field: Field, level: float = 0.0) -> Coverage:
+    """The points that `below` gives, with their distances; the field is one of signed distances in mm."""
+    steps = np.full([(n - 1) * STEP + 1 for n in field.shape], FAR, np.int8)
+    reach = np.float32(level + 1)
+    box = extent(field < reach)
+    if box is None:
+        return Coverage(steps)
+    part = steps[on_grid(box)]
+    # Powers of two scale without rounding: the points inside are those of `below` to the last one.
+    threshold = np.float32(level) * np.float32(PER_MM)
+    for index, plane in _planes(field[box] * np.float32(PER_MM)):
+        plane = plane - threshold
+        np.clip(plane, np.float32(-FAR - 1), np.float32(FAR), out=plane)
+        np.floor(plane, out=plane)
+        part[index] = plane
+    return Coverage(steps)
 
 
 def extent(mask: Mask, beyond: int = 1) -> tuple[slice, slice, slice] | None:
