@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
 
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.canvas import SPACING, STEP, AnatomyCanvas, Mask, Region
 from OrthoDiffusionLib.phantom.distances import Field, Vector, curve
+from OrthoDiffusionLib.phantom.oedema import LOBES, ON_LATTICE, STREAKS, seeping, variation
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 COMPLETE = 0.55
@@ -29,6 +31,9 @@ ROOM = (
     Tissue.SOFT_OEDEMA,
 )
 """What a cord takes the place of."""
+
+CLOTTED = -0.5
+"""Streaks under this, a third of them, in the gap of a complete tear are not fluid."""
 
 
 class Cord(NamedTuple):
@@ -90,16 +95,49 @@ def paint_cord(
     region = body.region
     room = canvas.is_any(region, *ROOM) & ~canvas.labelled(region)
     inside = room & (body.distance < 0)
-    from_tear = np.abs(body.along - place)
-    if severity:
-        swelling = room & (body.distance < 1.0 + 3.5 * severity) & (from_tear < (0.2 + 0.3 * severity) * breadth)
-        canvas.paint(region, swelling & ~canvas.is_any(region, Tissue.FLUID), Tissue.SOFT_OEDEMA)
+    if not severity:
+        canvas.paint(region, inside, tissue, label)
+        return
+    # A stream of its own: what it draws leaves where the next cords lie and tear as it was.
+    (outline,) = generator.spawn(1)
+    along = (body.along[ON_LATTICE] - place) / breadth
+    around = room & ~canvas.is_any(region, Tissue.FLUID)
+    paint_swelling(canvas, body, around, along / (0.25 + 0.35 * severity), 1.0 + 2.8 * severity, outline)
     canvas.paint(region, inside, tissue, label)
-    if severity:
-        frayed = inside & (from_tear < (0.12 + 0.25 * severity) * breadth)
-        # Fibres that still hold run dark through a tear that is not complete.
-        frayed &= (body.distance > -0.7 - 2.5 * severity) | (severity >= COMPLETE)
-        canvas.paint(region, frayed, Tissue.TORN_FIBRES)
+    lobes, streaks = (variation(along, length, outline) for length in (LOBES, STREAKS))
+    # Stumps end at no one level: some bundles part nearer to the tear's middle, and some further from it.
+    from_tear = np.abs(along) * np.clip(1 + 0.25 * lobes + 0.2 * streaks, 0.5, 1.8)
+    frayed = inside & region.below(from_tear, 0.12 + 0.25 * severity)
+    # Fibres that still hold run dark through a tear that is not complete, in thin bands too.
+    deepest = -float(body.distance.min())
+    bright = min(0.7 + 2.5 * severity, (0.4 + 0.5 * severity) * deepest)
+    frayed &= (body.distance > -bright) | (severity >= COMPLETE)
+    canvas.paint(region, frayed, Tissue.TORN_FIBRES)
     if severity >= COMPLETE:
-        gap: Mask = inside & (from_tear < (0.03 + 0.13 * severity) * breadth)
+        gap: Mask = inside & region.below(from_tear, 0.03 + 0.13 * severity)
         canvas.paint(region, gap, Tissue.FLUID, 0)
+        # Clotted blood and shreds lie in what runs out between the stumps.
+        canvas.paint(region, gap & region.below(streaks, CLOTTED), Tissue.SOFT_OEDEMA)
+
+
+def paint_swelling(
+    canvas: AnatomyCanvas, body: CordBody, room: Mask, along: Field, thickest: float, generator: np.random.Generator
+) -> None:
+    """Paint the swelling round a torn cord.
+
+    Args:
+        canvas: to be painted.
+        body: of the cord.
+        room: what it may seep into.
+        along: from the swelling's middle (0) to its ends (-1 and 1), on the lattice points of the cord's region.
+        thickest: in its middle, mm beyond the cord.
+        generator: draws its outline.
+    """
+    # Beside a flat band the band's own distance grows too slowly, and has corners.
+    outside = body.distance[ON_LATTICE] > 0.5
+    from_cord = distance_transform_edt(outside, sampling=SPACING * STEP).astype(np.float32)
+    # None wraps round the ends, which bone holds.
+    to_end = np.minimum(body.along, 1 - body.along)[ON_LATTICE]
+    tapering = np.clip(1 - along * along, -1, to_end / 0.1 - 0.6)
+    swelling = seeping(from_cord - thickest * tapering, 0.5 + 0.3 * thickest, 0.3 + 0.2 * thickest, generator)
+    canvas.paint(body.region, body.region.below(swelling) & room, Tissue.SOFT_OEDEMA)

@@ -13,11 +13,12 @@ from OrthoDiffusionLib.phantom import knee_cartilage as cartilage
 from OrthoDiffusionLib.phantom.bone_painting import paint_bone
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
 from OrthoDiffusionLib.phantom.cartilage_layer import paint_cartilage_layer
-from OrthoDiffusionLib.phantom.distances import Field, Points, ellipsoid, union
+from OrthoDiffusionLib.phantom.distances import Field, Points
 from OrthoDiffusionLib.phantom.knee_fluid import paint_capsule, paint_fluid
 from OrthoDiffusionLib.phantom.knee_injuries import paint_bruises
 from OrthoDiffusionLib.phantom.knee_ligaments import paint_ligaments
 from OrthoDiffusionLib.phantom.knee_menisci import paint_menisci
+from OrthoDiffusionLib.phantom.knee_osteophytes import with_osteophytes
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
 from OrthoDiffusionLib.phantom.knee_soft_tissue import paint_soft_tissue
 from OrthoDiffusionLib.phantom.marrow import paint_red_marrow
@@ -59,8 +60,11 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     shape = dislocated(shape, findings["PD"])
     low = (LOW[0], LOW[1] - BEHIND * shape.flexion, LOW[2])
     canvas = AnatomyCanvas(low, HIGH, shape.describe, shape.scale)
-    surroundings, lesions = (np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=2))
-    fields = _bone_fields(canvas, shape)
+    surroundings, lesions, growth = (
+        np.random.Generator(np.random.PCG64(seed)) for seed in generator.integers(2**31, size=3)
+    )
+    smooth = _bone_fields(canvas, shape)
+    fields = with_osteophytes(canvas, shape, smooth, growth)
     every_bone = np.minimum.reduce([field for _, field in fields.values()])
     paint_soft_tissue(canvas, shape, every_bone, surroundings)
     around = canvas.region((-58, -50, -40), (58, 66, 100))
@@ -69,7 +73,8 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     rim = surroundings.uniform(0.5, 1.0)
     for key, (region, field) in fields.items():
         paint_bone(canvas, region, region.part(field), joint.structure(key).label, rim * _cortex(region, key))
-    _paint_cartilage(canvas, shape, fields, joint, surroundings)
+    # Its thickness is that over the smooth bones: what grew out of them has no cartilage of its own.
+    _paint_cartilage(canvas, shape, smooth, joint, surroundings)
     paint_menisci(canvas, shape, joint, findings, lesions)
     paint_ligaments(canvas, shape, joint, findings, {key: field for key, (_, field) in fields.items()}, lesions)
     paint_red_marrow(canvas, surroundings, _from_joint_line)
@@ -103,18 +108,7 @@ def _bone_fields(canvas: AnatomyCanvas, shape: KneeShape) -> dict[str, tuple[Reg
         "fibula": (fibular, bones.fibula(fibular.points, shape)),
         "patella": (patellar, bones.patella(bones.in_patella(patellar.points, shape), shape)),
     }
-    if shape.osteophytes:
-        distances["femur"] = (femoral, _with_osteophytes(femoral, distances["femur"][1], shape, 7.0))
-        distances["tibia"] = (tibial, _with_osteophytes(tibial, distances["tibia"][1], shape, -3.0))
     return {key: (region, canvas.field(region, distance)) for key, (region, distance) in distances.items()}
-
-
-def _with_osteophytes(region: Region, distance: Field, shape: KneeShape, height: float) -> Field:
-    size = shape.osteophytes / shape.scale
-    for side, y in ((-1, 4.0), (-1, -12.0), (1, 2.0)):
-        spur = ellipsoid(region.points, (side * 38.5, y, height), (1.5 + size, 5 + size, 1.5 + 0.6 * size))
-        distance = union(distance, spur, 3)
-    return distance
 
 
 def _from_joint_line(points: Points) -> Field:

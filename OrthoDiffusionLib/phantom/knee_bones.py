@@ -132,9 +132,14 @@ def patella(points: Points, shape: KneeShape) -> Field:
     # The lower pole is narrow, the base broad.
     narrowing = np.clip(1.0 + 0.011 * z, 0.7, 1.1).astype(np.float32)
     disc = ellipsoid(((x / narrowing), y, z), (0, 2.0, 0), (22, 11.5, 22), 2.3)
+    return intersection(disc, behind_facets(points), 3)
+
+
+def behind_facets(points: Points) -> Field:
+    """mm behind the patella's two facets and its lower pole, negative in the bone; points in the patella's frame."""
+    x, y, z = points
     ridge = np.where(x < 0, 0.38 * np.abs(x), 0.30 * np.abs(x)) + 0.012 * np.maximum(-z, 0) ** 1.6
-    back = (-y - 9.0 + ridge).astype(np.float32)
-    return intersection(disc, back, 3)
+    return np.asarray(-y - 9.0 + ridge, np.float32)
 
 
 def in_patella(points: Points, shape: KneeShape) -> Points:

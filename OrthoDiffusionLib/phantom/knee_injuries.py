@@ -10,7 +10,7 @@ from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.distances import Vector, ellipsoid
 from OrthoDiffusionLib.phantom.knee_bones import on_patella
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
-from OrthoDiffusionLib.phantom.smooth_fields import smooth_field
+from OrthoDiffusionLib.phantom.oedema import seeping
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 # Centre and radius (mm) in the standard knee: pivot shift, dashboard, patella against the lateral condyle, valgus.
@@ -26,6 +26,9 @@ BRUISED = {"ACL": 0.65, "PCL": 0.5, "PD": 0.85, "MCL": 0.4}
 
 INCIDENTAL = 0.12
 """Share of knees with a bruise of another cause, anywhere at the joint surfaces."""
+
+FRINGE = 0.2
+"""Width of a bruise's fringe over its radius."""
 
 
 def paint_bruises(
@@ -50,9 +53,12 @@ def paint_bruises(
 
 def _paint_bruise(canvas: AnatomyCanvas, centre: Vector, radius: float, generator: np.random.Generator) -> None:
     x, y, z = centre
-    reach = radius + 6
+    reach = 1.5 * radius + 3
     region = canvas.region((x - reach, y - reach, z - reach), (x + reach, y + reach, z + reach))
     distance = ellipsoid(region.points, centre, (radius, radius, radius))
-    ragged = distance + 0.25 * radius * smooth_field(distance.shape, (5, 5, 5), generator)
-    inside = region.below(ragged.astype(np.float32))
-    canvas.paint(region, inside & canvas.is_any(region, Tissue.MARROW, Tissue.RED_MARROW), Tissue.OEDEMA)
+    # Contusions have no outline: spared marrow lies in them, and they fade into it.
+    bruise = seeping(distance, 0.25 * radius, 0.25 * radius, generator)
+    marrow = canvas.is_any(region, Tissue.MARROW, Tissue.RED_MARROW)
+    # The fringe holds some water among its fat, as red marrow does.
+    canvas.paint(region, region.below(bruise, FRINGE * radius) & marrow, Tissue.RED_MARROW)
+    canvas.paint(region, region.below(bruise) & marrow, Tissue.OEDEMA)

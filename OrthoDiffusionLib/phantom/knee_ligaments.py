@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Joint
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.cords import Cord, CordBody, cord_body, paint_cord
+from OrthoDiffusionLib.phantom.cords import Cord, CordBody, cord_body, paint_cord, paint_swelling
 from OrthoDiffusionLib.phantom.distances import Field, Vector, bezier, curve, ellipsoid, union
 from OrthoDiffusionLib.phantom.knee_bones import on_patella
 from OrthoDiffusionLib.phantom.knee_flexion import on_femur
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.oedema import ON_LATTICE
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 UPPER_END = 33.0
@@ -42,7 +44,7 @@ def paint_ligaments(
         paint_cord(canvas, body, joint.structure(finding.lower()).label, findings[finding], generator)
     collateral = _medial_collateral(canvas, bones, findings["MCL"], generator)
     paint_cord(canvas, collateral, joint.structure("mcl").label, findings["MCL"], generator)
-    _paint_restraint(canvas, shape, findings["PD"])
+    _paint_restraint(canvas, shape, findings["PD"], generator.spawn(1)[0])
 
 
 def _cords(shape: KneeShape) -> dict[str, Cord]:
@@ -92,16 +94,22 @@ def _medial_collateral(
     )
 
 
-def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float) -> None:
+def restraint_course(shape: KneeShape) -> npt.NDArray[np.float64]:
+    """The medial patellofemoral ligament's course from the epicondyle to the patella, (n, 3), mm."""
+    return bezier((-40, -2, 33), (-40, 26, 36), on_patella(shape, (-20, -4, 4)), 8)
+
+
+def _paint_restraint(canvas: AnatomyCanvas, shape: KneeShape, dislocation: float, outline: np.random.Generator) -> None:
     """The medial patellofemoral ligament, a thin band from patella to epicondyle; torn when dislocated."""
-    path = bezier((-40, -2, 33), (-40, 26, 36), on_patella(shape, (-20, -4, 4)), 8)
+    path = restraint_course(shape)
     region = canvas.region(tuple(path.min(axis=0) - 10), tuple(path.max(axis=0) + 10))
     distance, along = curve(region.points, path, (1, 1, 6), reach=9)
     body = CordBody(region, region.fine((distance - 1.0) * canvas.scale), region.fine(along))
     room = canvas.is_any(region, Tissue.FAT, Tissue.SEPTUM, Tissue.SYNOVIUM) & ~canvas.labelled(region)
     inside = room & (body.distance < 0)
     if dislocation:
-        canvas.paint(region, room & (body.distance < 1.5 + 2.5 * dislocation) & (body.along > 0.35), Tissue.SOFT_OEDEMA)
+        # Thickest at the tear, which is the patellar half's.
+        paint_swelling(canvas, body, room, (body.along[ON_LATTICE] - 0.8) / 0.5, 1.5 + 2.5 * dislocation, outline)
     canvas.paint(region, inside, Tissue.TENDON)
     if dislocation:
         canvas.paint(region, inside & (np.abs(body.along - 0.75) < 0.1 + 0.15 * dislocation), Tissue.FLUID)

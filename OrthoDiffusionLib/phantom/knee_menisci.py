@@ -11,7 +11,9 @@ from OrthoDiffusionLib.anatomy import Joint
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
 from OrthoDiffusionLib.phantom.distances import Field
 from OrthoDiffusionLib.phantom.knee_bones import plateau
+from OrthoDiffusionLib.phantom.knee_parameniscal import Rim, paint_parameniscal_oedema
 from OrthoDiffusionLib.phantom.knee_shape import KneeShape
+from OrthoDiffusionLib.phantom.oedema import ON_LATTICE
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
 ROOM = (Tissue.FLUID, Tissue.FAT, Tissue.SYNOVIUM, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)
@@ -61,6 +63,11 @@ def paint_menisci(
         wedge = _wedge(canvas, shape, ring, findings[finding])
         canvas.paint(wedge.region, wedge.body, Tissue.MENISCUS, joint.structure(ring.key).label)
         draws = generator.uniform(size=5)
+        # A stream of its own: what it draws leaves the tears as they were.
+        (beside,) = generator.spawn(1)
+        rise, level, angle = (field[ON_LATTICE] for field in (wedge.rise, wedge.level, wedge.angle))
+        rim = Rim(wedge.region, rise, level, angle)
+        paint_parameniscal_oedema(canvas, rim, findings[finding], _middle_of_tear(draws), beside)
         if findings[finding]:
             _tear(canvas, wedge, findings[finding], draws)
         elif draws[0] < DEGENERATION_RATE:
@@ -97,10 +104,16 @@ def _wedge(canvas: AnatomyCanvas, shape: KneeShape, ring: Ring, severity: float)
     return _Wedge(region, body, fine_rise, fine_level, fine(angle.astype(np.float32)))
 
 
+def _middle_of_tear(draws: np.ndarray) -> float:
+    """Angle in degrees of a tear's middle: mostly in the posterior horn."""
+    kind, place = (float(draw) for draw in draws[:2])
+    return -65.0 + 50.0 * place if kind < 0.85 else 20.0 + 60.0 * place
+
+
 def _tear(canvas: AnatomyCanvas, wedge: _Wedge, severity: float, draws: np.ndarray) -> None:
     """A horizontal, vertical, radial or complex tear, mostly of the posterior horn, wider with its severity."""
-    kind, place, slant, spread, look = (float(draw) for draw in draws)
-    centre = -65.0 + 50.0 * place if kind < 0.85 else 20.0 + 60.0 * place
+    slant, spread, look = (float(draw) for draw in draws[2:])
+    centre = _middle_of_tear(draws)
     extent = (16.0 + 34.0 * severity) * (0.7 + 0.6 * spread)
     there = wedge.body & (np.abs(wedge.angle - centre) < extent)
     width = 0.1 + 0.16 * severity
@@ -124,6 +137,3 @@ def _tear(canvas: AnatomyCanvas, wedge: _Wedge, severity: float, draws: np.ndarr
     frayed = there & canvas.is_any(wedge.region, Tissue.MENISCUS) & (wedge.rise < 0.5)
     if severity > 0.5:
         canvas.paint(wedge.region, frayed & (np.abs(wedge.level - 0.5) < 0.25), Tissue.DEGENERATE)
-    beside = (wedge.rise > 1.0) & (wedge.rise < 1.0 + 0.5 * severity) & (wedge.level > 0) & (wedge.level < 1.3)
-    beside &= (np.abs(wedge.angle - centre) < extent + 15) & canvas.is_any(wedge.region, Tissue.FAT, Tissue.SEPTUM)
-    canvas.paint(wedge.region, beside, Tissue.SOFT_OEDEMA)

@@ -15,9 +15,10 @@ from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.phantom import knee_bones as bones
 from OrthoDiffusionLib.phantom import knee_findings
 from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
-from OrthoDiffusionLib.phantom.distances import Field
+from OrthoDiffusionLib.phantom.distances import Field, curve
 from OrthoDiffusionLib.phantom.findings import MILDEST, draw_findings
-from OrthoDiffusionLib.phantom.knee import paint_knee
+from OrthoDiffusionLib.phantom.knee import dislocated, paint_knee
+from OrthoDiffusionLib.phantom.knee_ligaments import restraint_course
 from OrthoDiffusionLib.phantom.knee_shape import draw_shape
 from OrthoDiffusionLib.phantom.tissues import Tissue
 
@@ -42,7 +43,7 @@ PLAUSIBLE_ML = {
 # Corners (mm, joint frame of a right knee) of the region that a finding may change at its most severe.
 REACH = {
     "ACL": ((-20, -36, -26), (44, 36, 52)),
-    "PCL": ((-24, -50, -34), (24, 36, 42)),
+    "PCL": ((-28, -50, -42), (36, 38, 42)),
     "MM": ((-58, -40, -12), (10, 36, 18)),
     "LM": ((-4, -38, -12), (58, 32, 18)),
     "MCL": ((-66, -30, -74), (52, 34, 52)),
@@ -123,6 +124,44 @@ def test_a_dislocated_patella_lies_lateral_of_its_groove(healthy: AnatomyCanvas)
     # Over half of its width of 43 to 48 mm.
     assert x_ill - x_healthy > 20
     assert (painted(0, PD=1.0).tissue[:, -1] == Tissue.AIR).all()
+
+
+def test_the_medial_restraint_of_a_dislocated_patella_is_torn(healthy: AnatomyCanvas) -> None:
+    shape = draw_shape(np.random.default_rng(0))
+    shares = []
+    for canvas, severity in ((healthy, 0.0), (painted(0, PD=0.6), 0.6)):
+        region = canvas.region((-60, -20, 10), (60, 90, 60))
+        distance, along = curve(region.points, restraint_course(dislocated(shape, severity)), (1, 1, 6), reach=9)
+        band = region.below(distance - 0.6) & ~canvas.labelled(region)
+        tissue, position = canvas.tissue[region.slices], region.fine(along)
+        # The other half lies in the vastus medialis.
+        patellar = tissue[band & (position > 0.72) & (position < 0.84)]
+        shares.append([float((patellar == kind).mean()) for kind in (Tissue.TENDON, Tissue.FLUID)])
+    whole, torn = shares
+    assert whole[0] > 0.9
+    assert torn[0] < 0.1
+    assert torn[1] > 0.9
+
+
+def test_swelling_tapers_towards_the_ends_of_a_torn_ligament() -> None:
+    canvas = painted(0, MCL=0.6)
+    medial = canvas.tissue[: round(float(-canvas.low[0]) / SPACING) - 40] == Tissue.SOFT_OEDEMA
+    areas = ndimage.uniform_filter1d(medial.sum(axis=(0, 1)).astype(float), 5)
+    swollen = np.flatnonzero(areas > 0)
+    first, last = swollen[0], swollen[-1]
+    tenth = max(1, (last - first) // 10)
+    assert areas[first : first + tenth].max() < 0.5 * areas.max()
+    assert areas[last - tenth : last].max() < 0.5 * areas.max()
+
+
+def test_a_bruise_fades_into_the_marrow(healthy: AnatomyCanvas) -> None:
+    """Smoothed over a slice's thickness, a bruise has a wide margin between none of it and all."""
+    ill = painted(0, PD=1.0)
+    bruise = ndimage.uniform_filter((ill.tissue == Tissue.OEDEMA).astype(np.float32), 5)
+    part, most = ((bruise > low) & (bruise <= high) for low, high in ((0.1, 0.8), (0.8, 1.0)))
+    assert not (healthy.tissue == Tissue.OEDEMA).any()
+    assert most.sum() > 1000
+    assert part.sum() > most.sum()
 
 
 def test_an_effusion_fills_the_suprapatellar_recess(healthy: AnatomyCanvas) -> None:

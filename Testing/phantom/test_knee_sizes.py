@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import ndimage
 
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.phantom import make_anatomy
@@ -12,6 +13,9 @@ from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
 from OrthoDiffusionLib.phantom.knee_shape import draw_shape
 
 LABEL = {structure.key: structure.label for structure in load_joint("knee").structures}
+ARTHRITIC = 12
+"""A seed whose knee has osteophytes of 3.2 mm, nearly the largest drawn."""
+
 BEND = 3.0
 """mm by which the smooth bending may change a size: twice its standard deviation."""
 
@@ -37,7 +41,34 @@ def cord_length(mask: npt.NDArray[np.bool_]) -> float:
     return float(np.ptp(along) - thickness)
 
 
-@pytest.mark.parametrize("seed", [1, 3, 7])
+def cord_width(mask: npt.NDArray[np.bool_]) -> float:
+    """mm across a cord: four standard deviations of its points, as in an ellipse, along the wider of its cross axes."""
+    points = np.argwhere(mask) * SPACING
+    return float(4 * np.sqrt(np.linalg.eigvalsh(np.cov(points.T))[1]))
+
+
+def body_of_meniscus(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Width and height in mm of a meniscus' body: medians over coronal cuts through the middle of its length."""
+    (rows,) = np.nonzero(mask.any(axis=(0, 2)))
+    middle = (rows[0] + rows[-1]) // 2
+    cuts = [mask[:, row] for row in range(middle - 8, middle + 9, 4)]
+    width, height = ([cut.any(axis=1 - axis).sum() * SPACING for cut in cuts] for axis in (0, 1))
+    return float(np.median(width)), float(np.median(height))
+
+
+def cartilage_thickness(labels: npt.NDArray[np.uint8], key: str) -> float:
+    """mm of the cartilage over a bone: how far from it the outermost twentieth of its own layer lies."""
+    others = [other for other in ("femur", "tibia", "patella") if other != key]
+    box = ndimage.find_objects((labels == LABEL["cartilage"]).astype(np.uint8))[0]
+    near = labels[box]
+    own, away = (
+        ndimage.distance_transform_edt(~np.isin(near, [LABEL[bone] for bone in bones]), sampling=SPACING)
+        for bones in ([key], others)
+    )
+    return float(np.percentile(own[(near == LABEL["cartilage"]) & (own < away)], 95))
+
+
+@pytest.mark.parametrize("seed", [1, 3, 7, ARTHRITIC])
 def test_sizes_are_those_of_adults(seed: int) -> None:
     canvas = make_anatomy(seed, findings={}).canvas
     labels = canvas.labels
@@ -49,10 +80,18 @@ def test_sizes_are_those_of_adults(seed: int) -> None:
         "ACL": (cord_length(labels == LABEL["acl"]), 28, 40),
         "PCL": (cord_length(labels == LABEL["pcl"]), 32, 40),
         "MCL": (span(labels == LABEL["mcl"], 2), 90, 110),
+        "ACL's width": (cord_width(labels == LABEL["acl"]), 6, 12),
+        "PCL's width": (cord_width(labels == LABEL["pcl"]), 8, 14),
         "LCL": (cord_length(labels == LABEL["lcl"]), 50, 70),
     }
     wrong = {name: round(size, 1) for name, (size, low, high) in sizes.items() if not low - BEND < size < high + BEND}
     assert not wrong
+    for side in ("medial", "lateral"):
+        width, height = body_of_meniscus(labels == LABEL[f"{side}_meniscus"])
+        assert 7 <= width <= 12.6, side
+        assert 4 <= height <= 8.4, side
+    for key in ("femur", "tibia", "patella"):
+        assert 1.2 <= cartilage_thickness(labels, key) <= 4.5, key
 
 
 def test_women_and_men_differ_and_overlap() -> None:
