@@ -94,7 +94,7 @@ def paint_cord(
     place, breadth = generator.uniform(0.35, 0.7), generator.uniform(0.8, 1.2)
     region = body.region
     room = canvas.is_any(region, *ROOM) & ~canvas.labelled(region)
-    inside = room & (body.distance < 0)
+    inside = room & region.covered(body.distance[ON_LATTICE])
     if not severity:
         canvas.paint(region, inside, tissue, label)
         return
@@ -114,7 +114,7 @@ def paint_cord(
     frayed &= (body.distance > -bright) | (severity >= COMPLETE)
     canvas.paint(region, frayed, Tissue.TORN_FIBRES)
     if severity >= COMPLETE:
-        gap: Mask = inside & region.below(from_tear, 0.03 + 0.13 * severity)
+        gap = inside & region.below(from_tear, 0.03 + 0.13 * severity)
         canvas.paint(region, gap, Tissue.FLUID, 0)
         # Clotted blood and shreds lie in what runs out between the stumps.
         canvas.paint(region, gap & region.below(streaks, CLOTTED), Tissue.SOFT_OEDEMA)
