@@ -1,31 +1,35 @@
-"""The recipe of the demonstration model: `train-segmentation`, `train-diagnosis`, `train-refinement`, `bundle export`.
+"""The recipe of the demonstration model: `pretrain`, `train-segmentation`, `train-diagnosis`, `train-refinement`,
+`bundle export`.
 
-`python -m OrthoDiffusionLib.training.demonstration --parent PARENT --bundle DIR` makes it. Each stage of a plane is
-kept as soon as it is done, and an interrupted training of masks goes on from its last checkpoint.
+`python -m OrthoDiffusionLib.training.demonstration --bundle DIR` makes it. Each stage of a plane is kept as soon as it
+is done, and an interrupted training of images or masks goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.datasets.cache import prepare_phantoms
+from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_phantoms
 from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
+from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
 from OrthoDiffusionLib.training.fusion_data import HELD_OUT
 from OrthoDiffusionLib.training.pooled_features import save_pooled
+from OrthoDiffusionLib.training.pretraining import pretrain
+from OrthoDiffusionLib.training.processes import training_fabric
 from OrthoDiffusionLib.training.refinement_preparing import kept_studies
 from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import train_refinement
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import (
     DiagnosisSettings,
+    PretrainSettings,
     RefinementSettings,
     SegmentationSettings,
     load_settings,
@@ -34,6 +38,7 @@ from OrthoDiffusionLib.training.starting_points import starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, load_plane, save_plane
 from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION as REFINEMENT
 from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
+from OrthoDiffusionLib.training.whole_networks import whole_network
 
 STACK_SIZE = 160
 """Pixels of the prepared stacks; windows of 128 are cut out of them."""
@@ -41,25 +46,14 @@ STACK_SIZE = 160
 BLOCKS = {Plane.AXIAL: "mid_0", Plane.SAGITTAL: "mid_0", Plane.CORONAL: "mid_2"}
 TIMESTEP = 10
 
+IMAGE_STEPS = {Plane.SAGITTAL: 1000, Plane.AXIAL: 500, Plane.CORONAL: 500}
+"""Of the pre-trainings: the sagittal plane's begins with weights of chance, the others' with what that one learnt."""
 
-@dataclass(frozen=True)
-class MaskTraining:
-    """One sitting of a plane's masks; each starts from the weights of the one before.
+IMAGE_CHANGES = ("crop=64", "together=4")
+"""Parts of half the windows' edges take a quarter of their time, so that a step of four takes 3.8 s on two cores."""
 
-    Attributes:
-        studies: seeds of its phantoms, which no other training saw: its validation is of phantoms new to the weights.
-        steps: of each plane, for two cores are done with the planes at different times.
-        seed: of the windows drawn and of the split.
-    """
-
-    studies: range
-    steps: Mapping[Plane, int]
-    seed: int
-
-
-MASK_TRAININGS = (
-    MaskTraining(range(7190, 7270), {Plane.AXIAL: 950, Plane.SAGITTAL: 1000, Plane.CORONAL: 1000}, seed=13),
-)
+MASK_SEEDS = range(7110, 7270)
+"""Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
 REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
@@ -68,26 +62,36 @@ DIAGNOSIS_SEEDS = range(8000, 8150)
 """Other phantoms than those of the masks: encoders that know a study's own masks would make its logits too sure."""
 
 
-def train_masks(plane: Plane, parent: str, folder: Path, processes: int) -> Path:
-    """Encoder and decoder of a plane, from a bundle's; the folder that holds them."""
-    source = Path(parent)
-    for number, training in enumerate(MASK_TRAININGS, start=1):
-        if plane in training.steps:
-            output = folder / f"{plane.value}-masks-{number}"
-            if not (output / DESCRIPTION).exists():
-                _train_masks(plane, training, str(source), output, folder / "cache", processes)
-            source = output
-    return source
+def pretrain_images(plane: Plane, folder: Path, processes: int) -> Path:
+    """A denoising network of a plane; the folder of its checkpoints."""
+    output = folder / f"{plane.value}-images"
+    settings = load_settings(PretrainSettings, "small", [*IMAGE_CHANGES, f"steps={IMAGE_STEPS[plane]}"])
+    reached = latest_checkpoint(output)
+    if reached is None or reached.step < settings.steps:
+        start = None
+        if plane is not Plane.SAGITTAL:
+            start = whole_network(str(pretrain_images(Plane.SAGITTAL, folder, processes)), Plane.SAGITTAL)
+        fabric = training_fabric("cpu", 1, 1, "auto")
+        fabric.launch()
+        pretrain(fabric, _mask_studies(folder, processes), plane, settings, output, start=start)
+    return output
 
 
-def _train_masks(plane: Plane, training: MaskTraining, source: str, output: Path, cache: Path, processes: int) -> None:
-    changes = [f"steps={training.steps[plane]}", f"seed={training.seed}"]
-    changes += [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
-    settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
-    start = starting_point(source, plane, "knee", settings)
-    studies = prepare_phantoms(training.studies, cache, STACK_SIZE, processes, random_contrasts=1)
-    trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
-    save_plane(output, trained, {})
+def train_masks(plane: Plane, images: Path, folder: Path, processes: int) -> Path:
+    """Encoder and decoder of a plane, from its pre-training; the folder that holds them."""
+    output = folder / f"{plane.value}-masks"
+    if not (output / DESCRIPTION).exists():
+        changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
+        settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
+        start = starting_point(str(images), plane, "knee", settings)
+        studies = _mask_studies(folder, processes)
+        trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
+        save_plane(output, trained, {})
+    return output
+
+
+def _mask_studies(folder: Path, processes: int) -> list[CachedStudy]:
+    return prepare_phantoms(MASK_SEEDS, folder / "cache", STACK_SIZE, processes, random_contrasts=1)
 
 
 def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> Path:
@@ -140,14 +144,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="that prepare phantoms")
     parser.add_argument("--threads", type=int, help="of the training; by default, one for each core")
     parser.add_argument("--planes", nargs="+", type=Plane, default=list(Plane), help="to be trained, in order")
-    parser.add_argument("--parent", required=True, help="bundle of the same sizes whose weights training starts from")
     parser.add_argument("--bundle", type=Path, help="folder of the bundle to write at the end; needs all planes")
     arguments = parser.parse_args()
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     masks, folders = {}, {}
     for plane in arguments.planes:
-        masks[plane] = train_masks(plane, arguments.parent, arguments.output, arguments.processes)
+        images = pretrain_images(plane, arguments.output, arguments.processes)
+        masks[plane] = train_masks(plane, images, arguments.output, arguments.processes)
         folders[plane] = train_findings(plane, masks[plane], arguments.output, arguments.processes)
     if arguments.bundle is not None:
         refinement = train_outlines(masks, arguments.output, arguments.processes)

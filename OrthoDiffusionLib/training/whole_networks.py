@@ -88,7 +88,7 @@ def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     if about["plane"] != plane.value:
         raise _wrong_plane("The pre-training in this folder is not", plane)
     settings = pretrain_settings(about["settings"])
-    source = f"a pre-training of {about['step']} steps of {settings.windows}, sha256 {_digest(tensors)}"
+    source = f"a {plane.value} pre-training of {about['step']} steps of {settings.windows}, sha256 {_digest(tensors)}"
     if before := about.get("start"):
         source += f", from {before}"
     sizes = (settings.base_channels, settings.channel_multipliers)
