@@ -85,7 +85,9 @@ def train_masks(plane: Plane, images: Path, folder: Path, processes: int) -> Pat
         settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
         start = starting_point(str(images), plane, "knee", settings)
         studies = _mask_studies(folder, processes)
-        trained = train_segmentation(start, studies, settings, _printer(plane), folder=output / "unfinished")
+        trained = train_segmentation(
+            start, studies, settings, _printer(plane), folder=output / "unfinished", log_folder=output
+        )
         save_plane(output, trained, {})
     return output
 
@@ -102,7 +104,7 @@ def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> P
         settings = load_settings(DiagnosisSettings, "demonstration-diagnosis", changes)
         start = starting_point(str(masks), plane, "knee", settings)
         studies = prepare_phantoms(DIAGNOSIS_SEEDS, folder / "cache", STACK_SIZE, processes)
-        trained, held_out, pooled = train_diagnosis(start, studies, settings, lambda *_: None)
+        trained, held_out, pooled = train_diagnosis(start, studies, settings, lambda *_: None, log_folder=output)
         save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})
     return output
