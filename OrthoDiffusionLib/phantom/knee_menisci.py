@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from OrthoDiffusionLib.anatomy import Joint
-from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Mask, Region
+from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas, Region
+from OrthoDiffusionLib.phantom.coverage import Coverage
 from OrthoDiffusionLib.phantom.distances import Field
 from OrthoDiffusionLib.phantom.knee_bones import plateau
 from OrthoDiffusionLib.phantom.knee_parameniscal import Rim, paint_parameniscal_oedema
@@ -45,7 +46,7 @@ class _Wedge(NamedTuple):
     """Where a point of the grid lies in a meniscus: 0 at the free edge to 1 at the rim; 0 below to 1 on top; angle."""
 
     region: Region
-    body: Mask
+    body: Coverage
     rise: Field
     level: Field
     angle: Field
@@ -98,7 +99,11 @@ def _wedge(canvas: AnatomyCanvas, shape: KneeShape, ring: Ring, severity: float)
     open_part = np.abs(angle) - (180 - ring.opening)
     fine = region.fine
     fine_rise, fine_level = fine(rise.astype(np.float32)), fine(level.astype(np.float32))
-    body = (fine_rise > 0) & (fine_rise < 1) & (fine_level < 1) & ~region.below(above.astype(np.float32), -1.5)
+    # mm outside the free edge, the rim and the top.
+    from_edge, from_rim = -rise * body_width * wider, (rise - 1) * body_width * wider
+    sides = (field.astype(np.float32) for field in (from_edge, from_rim, above - height))
+    edge, rim, top = (region.covered(field) for field in sides)
+    body = edge & rim & top & ~region.below(above.astype(np.float32), -1.5)
     # The angle jumps behind the ring's middle, where the opening is; interpolating it there does no harm.
     body &= region.below(open_part.astype(np.float32)) & canvas.is_any(region, *ROOM)
     return _Wedge(region, body, fine_rise, fine_level, fine(angle.astype(np.float32)))
