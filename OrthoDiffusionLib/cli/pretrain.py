@@ -65,7 +65,7 @@ def pretrain(
         " recompute=true.",
     ):
         from OrthoDiffusionLib.training.pretraining import pretrain as train
-        from OrthoDiffusionLib.training.processes import training_fabric
+        from OrthoDiffusionLib.training.processes import launched, training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
         from OrthoDiffusionLib.training.whole_networks import whole_network
 
@@ -86,21 +86,21 @@ def pretrain(
             random_contrasts=random_contrasts,
             leave_out=left_out if skip_unusable else None,
         )
-        fabric.launch()
-        if fabric.is_global_zero:
-            left_out.say()
-        with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:
-            task = bar.add_task(f"Pre-training {plane.value}", total=settings.steps)
+        with launched(fabric):
+            if fabric.is_global_zero:
+                left_out.say()
+            with Progress(console=err, transient=True, disable=not fabric.is_global_zero) as bar:
+                task = bar.add_task(f"Pre-training {plane.value}", total=settings.steps)
 
-            def report(step: int, loss: float) -> None:
-                bar.update(task, completed=step + 1, description=f"Pre-training {plane.value}, loss {loss:.4f}")
+                def report(step: int, loss: float) -> None:
+                    bar.update(task, completed=step + 1, description=f"Pre-training {plane.value}, loss {loss:.4f}")
 
-            try:
-                train(fabric, studies, plane, settings, output, report, network)
-            except OrthoDiffusionError as error:
-                if fabric.is_global_zero:
-                    raise
-                # The first process says it; a failure of this one would have the first one killed.
-                raise typer.Exit from error
-        if fabric.is_global_zero:
-            out.print(f"Written to {output}", soft_wrap=True)
+                try:
+                    train(fabric, studies, plane, settings, output, report, network)
+                except OrthoDiffusionError as error:
+                    if fabric.is_global_zero:
+                        raise
+                    # The first process says it; a failure of this one would have the first one killed.
+                    raise typer.Exit from error
+            if fabric.is_global_zero:
+                out.print(f"Written to {output}", soft_wrap=True)
