@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from OrthoDiffusionLib.evaluation.phantoms import Evaluation
+from OrthoDiffusionLib.evaluation.evaluation import Evaluation
 
 HEADING = "## Measured"
 

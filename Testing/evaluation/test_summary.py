@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from OrthoDiffusionLib.evaluation.phantoms import _summary
+from OrthoDiffusionLib.evaluation.summary import summary
 
 STUDIES = 40
 
@@ -21,7 +21,7 @@ def test_means_and_intervals_of_a_known_table() -> None:
     table[:, 1, 1] = nan
     present = np.repeat([[1.0, 0.0], [0.0, 0.0]], STUDIES // 2, axis=0)
     probabilities = np.column_stack([0.25 + 0.5 * present[:, 0], generator.uniform(0, 0.2, STUDIES)])
-    found = _summary(
+    found = summary(
         "b 1", 0, "island", ["axial", "sagittal"], ["femur", "lcl"], ["ACL", "MM"], table, probabilities, present
     )
     assert found.plane_dice == pytest.approx({"axial": 0.8, "sagittal": 0.5})
