@@ -46,7 +46,7 @@ STACK_SIZE = 160
 BLOCKS = {Plane.AXIAL: "mid_0", Plane.SAGITTAL: "mid_0", Plane.CORONAL: "mid_2"}
 TIMESTEP = 10
 
-IMAGE_STEPS = {Plane.SAGITTAL: 1000, Plane.AXIAL: 500, Plane.CORONAL: 500}
+IMAGE_STEPS = {Plane.SAGITTAL: 600, Plane.AXIAL: 300, Plane.CORONAL: 300}
 """Of the pre-trainings: the sagittal plane's begins with weights of chance, the others' with what that one learnt."""
 
 IMAGE_CHANGES = ("crop=64", "together=4")
