@@ -199,6 +199,16 @@ def test_a_place_that_refuses_a_file_is_told_as_such(number: int, capsys: pytest
     assert "to be written cannot be" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom rights stop")
+def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    withheld = tmp_path / "settings.yaml"
+    withheld.touch(mode=0)
+    with pytest.raises(typer.Exit) as ended, reported():
+        withheld.read_text()
+    assert ended.value.exit_code == ErrorKind.UNREADABLE_FILE.exit_code
+    assert "no right to read" in capsys.readouterr().err
+
+
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "sklearn.py").write_text("raise ModuleNotFoundError(name='sklearn')")
     done = orthodiffusion("evaluate", "--studies", 2, PYTHONPATH=str(tmp_path))
