@@ -16,6 +16,7 @@ from OrthoDiffusionLib.cli.datasets import (
     PhantomJoint,
     Phantoms,
     RandomContrasts,
+    ScanAnew,
     SkipUnusable,
     Workers,
     joint_of,
@@ -63,6 +64,7 @@ def train_segmentation(
     workers: Workers = 1,
     joint: PhantomJoint = None,
     random_contrasts: RandomContrasts = 0,
+    scan_anew: ScanAnew = None,
     skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
@@ -79,7 +81,8 @@ def train_segmentation(
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
         check_writable(output)
-        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, change or ()))
+        changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]
+        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, changes))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
         left_out = LeftOut()
@@ -91,6 +94,7 @@ def train_segmentation(
             workers,
             joint,
             random_contrasts=random_contrasts,
+            keep_anatomies=settings.scanned_share > 0,
             leave_out=left_out if skip_unusable else None,
         )
         with Progress(console=err, transient=True) as bar:

@@ -107,6 +107,12 @@ def train_segmentation(
             "There is no decoder of the same form whose weights could be kept.",
             "Set start_share: 0, or start from networks with such a decoder.",
         )
+    if settings.scanned_share > 0 and any(study.anatomy is None for study in train):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "Only phantoms whose anatomy was kept can be scanned anew.",
+            "Set scanned_share: 0, or train on phantoms.",
+        )
     begun = _copied(networks)
     about = _about(start, usable, settings)
     reached = _Reached(0, -1.0, _copied(networks), 0)
@@ -157,9 +163,10 @@ def train_segmentation(
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
+    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
     return trained.told(
-        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows on"
+        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows{anew} on"
         f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
         f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
@@ -209,6 +216,8 @@ def _taken_up(
         return None
     # Checkpoints from before weights were looked at do not tell them.
     before = {"start_weights": about["start_weights"], **found.about}
+    # Nor do those from before windows were scanned anew say that none were.
+    before["settings"] = {"scanned_share": 0.0, **before["settings"]}
     if any(before.get(key) != value for key, value in about.items()):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
