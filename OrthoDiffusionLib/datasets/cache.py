@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ from OrthoDiffusionLib.datasets.whole_files import made_folder, write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 from OrthoDiffusionLib.worker.processes import working_processes
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -140,6 +143,7 @@ def prepare_phantoms(
     *,
     random_contrasts: int = 0,
     keep_anatomies: bool = False,
+    maps: LabelMapTurns | None = None,
 ) -> list[CachedStudy]:
     """Phantom studies of these seeds, in order; those whose files are missing or broken are made.
 
@@ -153,25 +157,31 @@ def prepare_phantoms(
             chance of its own.
         keep_anatomies: whether the joints lie in files too, to be scanned anew; a study whose joint does not is made
             again.
+        maps: label maps of knees, whose anatomies the studies have in place of drawn ones.
 
     Raises:
-        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several
-            processes, what `working_processes` and `outcomes` raise.
+        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; UNREADABLE_FILE, when
+            a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and
+            `outcomes` raise.
+        OSError: when a label map is gone.
     """
-    kind = joint + (f"-random{random_contrasts}" if random_contrasts else "")
     jobs = []
     for seed in seeds:
-        kept = folder / f"{phantom_key(f'{joint}-anatomy', seed, 0)}.npz" if keep_anatomies else None
-        make = partial(_phantom, seed, size, joint, random_contrasts, kept)
+        anatomy = joint if maps is None else f"{joint}-map-{maps.key(seed)}"
+        kind = anatomy + (f"-random{random_contrasts}" if random_contrasts else "")
+        kept = folder / f"{phantom_key(f'{anatomy}-anatomy', seed, 0)}.npz" if keep_anatomies else None
+        make = partial(_phantom, seed, size, joint, random_contrasts, kept, maps)
         jobs.append(_Job(f"phantom-{seed}", folder / _file(phantom_key(kind, seed, size)), make, kept))
     return _prepare(jobs, folder, processes)
 
 
-def _phantom(seed: int, size: int, joint: str, random_contrasts: int, kept: Path | None) -> StudyStacks:
+def _phantom(
+    seed: int, size: int, joint: str, random_contrasts: int, kept: Path | None, maps: LabelMapTurns | None
+) -> StudyStacks:
     from OrthoDiffusionLib.phantom import make_anatomy, scan_anatomy
     from OrthoDiffusionLib.phantom.kept_anatomy import packed
 
-    anatomy = make_anatomy(seed, joint)
+    anatomy = make_anatomy(seed, joint) if maps is None else maps.anatomy(seed)
     if kept is not None:
         write_whole(kept, packed(anatomy))
     scans = [scan_anatomy(anatomy, seed)]

@@ -151,7 +151,10 @@ def series_of_phantom(scan: PhantomStudy) -> Iterator[LabelledSeries]:
 
 
 def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
-    """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it."""
+    """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it.
+
+    Those made from one label map are one person's.
+    """
     planes = {
         plane: tuple(
             prepared_stack(series.image, series.labels, plane, size)
@@ -162,9 +165,11 @@ def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
         for plane in scans[0].planes
     }
     joint, findings = scans[0].joint, scans[0].findings
-    present = [findings[finding.key] > 0 for finding in load_joint(joint).findings]
+    # Of a label map's findings nothing is known.
+    present = [findings[finding.key] > 0 if findings else np.nan for finding in load_joint(joint).findings]
     name = f"phantom-{scans[0].seed}"
-    return StudyStacks(name, name, planes, np.array(present, np.float32), joint=joint)
+    patient = name if scans[0].label_map is None else f"label-map-{scans[0].label_map}"
+    return StudyStacks(name, patient, planes, np.array(present, np.float32), joint=joint)
 
 
 def _single(path: Path) -> Volume:
