@@ -28,7 +28,7 @@ from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_fi
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
-from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
+from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
@@ -124,7 +124,9 @@ def train_segmentation(
     def batches(step: int) -> list[NoisedWindows]:
         return segmentation_batch(train, plane, size, settings, step)
 
-    workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
+    workers = PREFETCHERS
+    if torch.device(device).type == "cpu":
+        workers = SCANNERS if settings.scanned_share else 0
     last = settings.steps if waited < settings.patience else first
     saved = first
     with loss_log(log_folder, first, ("loss", "dice")) as log:
