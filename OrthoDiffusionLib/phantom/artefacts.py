@@ -116,9 +116,23 @@ def filtered(image: Image, sharpening: float) -> Image:
     return np.asarray(np.maximum(sharp, 0), np.float32)
 
 
-def noisy(image: Image, signal_to_noise: float, generator: np.random.Generator) -> Image:
-    """Magnitude of the signal with Gaussian noise in both channels: Rician noise."""
-    sigma = np.float32(np.percentile(image[::2, ::2], 99) / signal_to_noise)
+def noisy(
+    image: Image, signal_to_noise: float, generator: np.random.Generator, brightest: np.float32 | None = None
+) -> Image:
+    """Magnitude of the signal with Gaussian noise in both channels: Rician noise.
+
+    Args:
+        image: (i, j, slices).
+        signal_to_noise: of what is brightest.
+        generator: draws the noise.
+        brightest: its signal; None for the image's own brightest percentile.
+    """
+    sigma = np.float32((brightest_percentile(image) if brightest is None else brightest) / signal_to_noise)
     real = image + sigma * generator.standard_normal(image.shape, dtype=np.float32)
     imaginary = sigma * generator.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(real, imaginary)
+
+
+def brightest_percentile(image: Image) -> np.float32:
+    """The signal that 99 % of the pixels do not exceed."""
+    return np.float32(np.percentile(image[::2, ::2], 99))

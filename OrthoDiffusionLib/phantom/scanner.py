@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.artefacts import (
+    brightest_percentile,
     filtered,
     folded,
     noisy,
@@ -81,6 +82,9 @@ def scan(
         the image (0 to about one and a half times `protocol.maximum`) and the labels at the voxel centres, both int16,
         (i, j, slices).
     """
+    # What is bright in the whole stack may be missing in a part, which can lie in air: half of the brightest tissue's
+    # signal is about the least that a stack's brightest percentile has.
+    least = np.float32(0 if part is None else 0.5 * signals[:2].sum(axis=0).max())
     part = part or StackPart(0, protocol.slices, protocol.slices)
     index_to_joint = to_joint @ affine
     margin = fold_margin(protocol)
@@ -91,8 +95,8 @@ def scan(
     image = folded(water + shifted_fat(fat, protocol), margin)
     image = shaded(image, index_to_joint, protocol.shading, generator, part)
     image = with_ghosts(filtered(image, protocol.sharpening), protocol, generator)
-    magnitude = noisy(image, protocol.signal_to_noise, generator)
-    grey = np.rint(protocol.maximum / np.percentile(magnitude[::2, ::2], 99) * magnitude)
+    magnitude = noisy(image, protocol.signal_to_noise, generator, max(brightest_percentile(image), least))
+    grey = np.rint(protocol.maximum / max(brightest_percentile(magnitude), least) * magnitude)
     labels = _labels(canvas, index_to_joint, protocol.pixels, part)
     return np.minimum(grey, np.iinfo(np.int16).max).astype(np.int16), labels
 

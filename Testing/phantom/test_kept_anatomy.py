@@ -102,3 +102,16 @@ def test_a_part_lies_where_its_affine_says(anatomy: Anatomy, kept: KeptAnatomy) 
         found = plan.part_affine(part) @ [*middle, 1]
         expected = np.array([31, -17, 12]) + (mirror(anatomy.laterality) @ [*BALL, 1])[:3]
         assert np.abs(found[:3] - expected).max() < 0.2, plane
+
+
+def test_slices_in_air_hold_noise_alone(anatomy: Anatomy, kept: KeptAnatomy) -> None:
+    plan = oblique(anatomy, Plane.SAGITTAL, 5)
+    plan = dataclasses.replace(plan, protocol=dataclasses.replace(plan.protocol, slices=60, signal_to_noise=20.0))
+    part = StackPart(44, 60, 60)
+    grid = kept.between(*plan.reach(part))
+    with np.errstate(all="raise"):
+        image, labels = scan(
+            grid, plan.affine, plan.to_joint, plan.protocol, plan.signals, np.random.default_rng(0), part
+        )
+    assert not labels.any()
+    assert 0 < np.percentile(image, 99) < 0.3 * plan.protocol.maximum
