@@ -12,6 +12,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.datasets.cache import CachedStudy
     from OrthoDiffusionLib.datasets.unusable import LeaveOut
+    from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
 Phantoms = Annotated[
@@ -30,6 +31,16 @@ RandomContrasts = Annotated[
         metavar="N",
         help="Scan each phantom N times more, each time in a contrast of chance, so that masks hold on others.",
         min=0,
+    ),
+]
+ScanAnew = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the windows, 0 to 1, for which a phantom is scanned anew, each with a contrast, a resolution "
+        "and artefacts of its own; over the configuration's scanned_share.",
+        min=0,
+        max=1,
     ),
 ]
 
@@ -82,6 +93,8 @@ def prepared_studies(
     joint: str | None = None,
     *,
     random_contrasts: int = 0,
+    keep_anatomies: bool = False,
+    maps: LabelMapTurns | None = None,
     leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
@@ -94,11 +107,14 @@ def prepared_studies(
         processes: that prepare.
         joint: of the phantoms; None for the knee.
         random_contrasts: how often phantoms are also scanned in a contrast of chance.
+        keep_anatomies: whether phantoms are to be scanned anew.
+        maps: label maps whose anatomies the phantoms have.
         leave_out: told the manifest's studies that cannot be used, which are left out then; None to refuse them.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
-            joint without phantoms, or a contrast of chance of what is no phantom; what reading the dataset raises.
+            joint without phantoms, or a contrast of chance, a new scan or a label map's anatomy of what is no phantom;
+            what reading the dataset and label maps raises.
     """
     from OrthoDiffusionLib.datasets.cache import prepare_manifest, prepare_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
@@ -106,8 +122,27 @@ def prepared_studies(
     seeds = seeds_unless_dataset(dataset, phantoms, random_contrasts=random_contrasts)
     joint = joint_of(dataset, joint)
     if dataset is not None:
+        if keep_anatomies:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE, "Only phantoms can be scanned anew.", "Leave out --scan-anew, or set scanned_share=0."
+            )
+        if maps is not None:
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "Only phantoms can have a label map's anatomy.",
+                "Name seeds with --phantoms, or leave out --labels: a dataset names its own label maps.",
+            )
         return prepare_manifest(read_manifest(dataset), cache, size, processes, leave_out)
-    return prepare_phantoms(seeds, cache, size, processes, joint, random_contrasts=random_contrasts)
+    return prepare_phantoms(
+        seeds,
+        cache,
+        size,
+        processes,
+        joint,
+        random_contrasts=random_contrasts,
+        keep_anatomies=keep_anatomies,
+        maps=maps,
+    )
 
 
 def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_contrasts: int) -> range:

@@ -8,7 +8,8 @@ from typing import Annotated, Optional
 import typer
 from rich.progress import track
 
-from OrthoDiffusionLib.cli.phantom_options import Contrast, Side
+from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
+from OrthoDiffusionLib.cli.phantom_options import Contrast
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -29,25 +30,9 @@ def phantom(
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")
     ] = False,
-    labels: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(
-            help="Label map of a real knee whose anatomy is scanned, or a folder of some; may be given again. "
-            "They take turns, a folder's in the order of their names, so that a seed always takes the same one."
-        ),
-    ] = None,
-    label_values: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            metavar="FILE",
-            help="YAML file that says which structure each value of the label maps is, as "
-            "Resources/LabelValues/oai-zib.yaml does; without it, 1 is femur, 2 tibia, and so on.",
-        ),
-    ] = None,
-    side: Annotated[
-        Optional[Side],  # noqa: UP045
-        typer.Option(help="Of all label maps, where nothing in them tells a left knee from a right one."),
-    ] = None,
+    labels: LabelMaps = None,
+    label_values: LabelValuesFile = None,
+    side: MapsSide = None,
     montage: Annotated[bool, typer.Option("--montage", help="Add a picture of each study.")] = False,
     beside: Annotated[
         Optional[Path],  # noqa: UP045
@@ -63,14 +48,11 @@ def phantom(
     Example: orthodiffusion phantom --output phantoms --seed 1 --studies 3 --montage
     """
     with reported():
-        from OrthoDiffusionLib.anatomy import load_joint
         from OrthoDiffusionLib.cli.phantom_listing import MANIFEST, list_studies, studies_listed_before
         from OrthoDiffusionLib.cli.phantom_making import PhantomOrder, write_phantoms
         from OrthoDiffusionLib.inference.request import StudyRequest
         from OrthoDiffusionLib.inference.study import assemble_study
         from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS
-        from OrthoDiffusionLib.phantom.label_map_files import find_label_maps
-        from OrthoDiffusionLib.volumes.label_values import read_label_values
 
         if centre is not None and centre not in CENTRES:
             raise OrthoDiffusionError(
@@ -80,23 +62,13 @@ def phantom(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {', '.join(JOINT_MODELS)}."
             )
-        if labels and joint != "knee":
-            raise OrthoDiffusionError(
-                ErrorKind.USAGE,
-                f"Label maps cannot be the anatomy of the {joint} yet.",
-                "Leave --labels out, or make phantoms of the knee.",
-            )
         if labels and clinical:
             raise OrthoDiffusionError(
                 ErrorKind.USAGE,
                 "The findings of label maps are unknown, so --clinical cannot say how often they occur.",
                 "Leave out --clinical or --labels.",
             )
-        if not labels and (label_values is not None or side is not None):
-            option = "--side" if label_values is None else "--label-values"
-            raise OrthoDiffusionError(
-                ErrorKind.USAGE, f"{option} is about label maps, and none are given.", "Leave it out, or add --labels."
-            )
+        maps = label_map_turns(labels, label_values, side, joint)
         folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}
         there = [folder.name for folder in folders.values() if folder.exists()]
         if there and not overwrite:
@@ -115,16 +87,14 @@ def phantom(
             "clinical" if clinical else "balanced",
             centre,
             contrast.value,
-            tuple(find_label_maps(labels or ())),
+            maps,
             montage or beside is not None,
             real,
-            None if label_values is None else read_label_values(label_values, load_joint(joint).structures),
-            None if side is None else side.value,
         )
-        if order.maps:
+        if maps is not None:
             # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.
-            for number in list(folders)[: len(order.maps)]:
-                order.label_map(number)
+            for number in list(folders)[: len(maps.paths)]:
+                maps.label_map(number)
         made = write_phantoms(order, folders, workers)
         for entry in track(made, "Making phantoms", total=len(folders), console=err, transient=True):
             listed[entry.id] = entry

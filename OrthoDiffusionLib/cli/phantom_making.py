@@ -13,13 +13,10 @@ import torch
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.cli.phantom_listing import listed_study
 from OrthoDiffusionLib.datasets.manifest import StudyEntry
-from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.inference.result_folder import check_output
 from OrthoDiffusionLib.phantom import PhantomStudy, make_study, scan_anatomy
-from OrthoDiffusionLib.phantom.label_map_files import read_label_map
-from OrthoDiffusionLib.phantom.label_maps import Side, anatomy_from_labels, check_label_map
+from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 from OrthoDiffusionLib.phantom.writing import write_study
-from OrthoDiffusionLib.volumes.label_values import LabelValues
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.worker.processes import working_processes
 
@@ -33,45 +30,23 @@ class PhantomOrder:
         prevalence: how often findings occur.
         centre: where, or None for each one's own of those for training.
         contrast: the centre's, or one of chance.
-        maps: label maps whose anatomy is scanned, in turns; empty for the phantom's own.
+        maps: whose anatomy is scanned; None for the phantom's own.
         montage: whether each study gets a picture.
         beside: real stacks that the picture shows beside the phantom's.
-        values: what the label maps' values stand for; None for the joint's own labels.
-        side: of the label maps; None where each tells its own.
     """
 
     joint: str
     prevalence: Literal["balanced", "clinical"]
     centre: str | None
     contrast: Literal["physical", "random"]
-    maps: tuple[Path, ...] = ()
+    maps: LabelMapTurns | None = None
     montage: bool = False
     beside: Mapping[Plane, Volume] = field(default_factory=dict)
-    values: LabelValues | None = None
-    side: Side | None = None
-
-    def label_map(self, seed: int) -> Volume:
-        """The label map whose anatomy this study has, checked.
-
-        Raises:
-            OrthoDiffusionError: what is wrong with it; its number tells which it is, for its name may be a patient's.
-        """
-        index = seed % len(self.maps)
-        try:
-            labels = read_label_map(self.maps[index], self.values)
-            check_label_map(labels, self.side)
-        except OrthoDiffusionError as error:
-            which = f"Label map {index + 1} of {len(self.maps)}: " if len(self.maps) > 1 else ""
-            raise OrthoDiffusionError(
-                error.kind, which + error.sentence, error.action, error.detail or str(self.maps[index])
-            ) from error
-        return labels
 
     def study(self, seed: int) -> PhantomStudy:
         """The study of a seed; the same wherever it is made."""
-        if self.maps:
-            anatomy = anatomy_from_labels(self.label_map(seed), seed, self.side)
-            return scan_anatomy(anatomy, seed, self.centre, self.contrast)
+        if self.maps is not None:
+            return scan_anatomy(self.maps.anatomy(seed), seed, self.centre, self.contrast)
         return make_study(seed, self.joint, prevalence=self.prevalence, centre=self.centre, contrast=self.contrast)
 
 
@@ -84,7 +59,7 @@ def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: 
         processes: that make studies.
 
     Raises:
-        OrthoDiffusionError: as `PhantomOrder.label_map` and `write_study`; OUTPUT_NOT_WRITABLE, before any is made.
+        OrthoDiffusionError: as `LabelMapTurns.label_map` and `write_study`; OUTPUT_NOT_WRITABLE, before any is made.
         KeyboardInterrupt: for Ctrl-C; the processes are gone then.
     """
     for parent in {folder.parent for folder in folders.values()}:

@@ -16,12 +16,14 @@ from OrthoDiffusionLib.cli.datasets import (
     PhantomJoint,
     Phantoms,
     RandomContrasts,
+    ScanAnew,
     SkipUnusable,
     Workers,
     joint_of,
     prepared_studies,
     training_device,
 )
+from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 
@@ -63,6 +65,10 @@ def train_segmentation(
     workers: Workers = 1,
     joint: PhantomJoint = None,
     random_contrasts: RandomContrasts = 0,
+    scan_anew: ScanAnew = None,
+    labels: LabelMaps = None,
+    label_values: LabelValuesFile = None,
+    side: MapsSide = None,
     skip_unusable: SkipUnusable = False,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
@@ -79,7 +85,9 @@ def train_segmentation(
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
         check_writable(output)
-        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, change or ()))
+        changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]
+        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, changes))
+        maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
         left_out = LeftOut()
@@ -91,6 +99,8 @@ def train_segmentation(
             workers,
             joint,
             random_contrasts=random_contrasts,
+            keep_anatomies=settings.scanned_share > 0,
+            maps=maps,
             leave_out=left_out if skip_unusable else None,
         )
         with Progress(console=err, transient=True) as bar:

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import random
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,9 @@ from OrthoDiffusionLib.datasets.whole_files import made_folder, write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 from OrthoDiffusionLib.worker.processes import working_processes
+
+if TYPE_CHECKING:
+    from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
 FORMAT = 2
 """Of the files; another one makes all of them again."""
@@ -69,6 +73,7 @@ class CachedStudy:
         present: findings, float32 (findings,), NaN for unknown.
         clinical: None when nothing is known.
         joint: whose findings `present` holds, in that joint's order.
+        anatomy: file of the phantom that can be scanned anew; None where there is none, or none was kept.
     """
 
     path: Path
@@ -79,6 +84,7 @@ class CachedStudy:
     present: npt.NDArray[np.float32]
     clinical: ClinicalRecord | None
     joint: str = "knee"
+    anatomy: Path | None = None
 
     def window(
         self, plane: Plane, series: int, start: int, slices: int = WINDOW_SLICES
@@ -136,6 +142,8 @@ def prepare_phantoms(
     joint: str = "knee",
     *,
     random_contrasts: int = 0,
+    keep_anatomies: bool = False,
+    maps: LabelMapTurns | None = None,
 ) -> list[CachedStudy]:
     """Phantom studies of these seeds, in order; those whose files are missing or broken are made.
 
@@ -147,27 +155,35 @@ def prepare_phantoms(
         joint: of the phantoms.
         random_contrasts: how many more series each plane has, the same joint scanned elsewhere, each in a contrast of
             chance of its own.
+        keep_anatomies: whether the joints lie in files too, to be scanned anew; a study whose joint does not is made
+            again.
+        maps: label maps of knees, whose anatomies the studies have in place of drawn ones.
 
     Raises:
-        OrthoDiffusionError: UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several
-            processes, what `working_processes` and `outcomes` raise.
+        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; UNREADABLE_FILE, when
+            a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and
+            `outcomes` raise.
+        OSError: when a label map is gone.
     """
-    kind = joint + (f"-random{random_contrasts}" if random_contrasts else "")
-    jobs = [
-        _Job(
-            f"phantom-{seed}",
-            folder / _file(phantom_key(kind, seed, size)),
-            partial(_phantom, seed, size, joint, random_contrasts),
-        )
-        for seed in seeds
-    ]
+    jobs = []
+    for seed in seeds:
+        anatomy = joint if maps is None else f"{joint}-map-{maps.key(seed)}"
+        kind = anatomy + (f"-random{random_contrasts}" if random_contrasts else "")
+        kept = folder / f"{phantom_key(f'{anatomy}-anatomy', seed, 0)}.npz" if keep_anatomies else None
+        make = partial(_phantom, seed, size, joint, random_contrasts, kept, maps)
+        jobs.append(_Job(f"phantom-{seed}", folder / _file(phantom_key(kind, seed, size)), make, kept))
     return _prepare(jobs, folder, processes)
 
 
-def _phantom(seed: int, size: int, joint: str, random_contrasts: int) -> StudyStacks:
+def _phantom(
+    seed: int, size: int, joint: str, random_contrasts: int, kept: Path | None, maps: LabelMapTurns | None
+) -> StudyStacks:
     from OrthoDiffusionLib.phantom import make_anatomy, scan_anatomy
+    from OrthoDiffusionLib.phantom.kept_anatomy import packed
 
-    anatomy = make_anatomy(seed, joint)
+    anatomy = make_anatomy(seed, joint) if maps is None else maps.anatomy(seed)
+    if kept is not None:
+        write_whole(kept, packed(anatomy))
     scans = [scan_anatomy(anatomy, seed)]
     for number in range(1, random_contrasts + 1):
         scans.append(scan_anatomy(anatomy, seed + number * RANDOM_SCAN, contrast="random"))
@@ -197,11 +213,13 @@ def _code_hash(patterns: tuple[str, ...]) -> str:
 
 
 class _Job(NamedTuple):
-    """A study to prepare: its name, its file and what makes it."""
+    """A study to prepare: its name, its file and what makes it; and the file of its anatomy, if that is kept, which is
+    written by what makes the study."""
 
     id: str
     path: Path
     make: Callable[[], StudyStacks]
+    anatomy: Path | None = None
 
 
 def _file(key: str) -> str:
@@ -212,7 +230,7 @@ def _prepare(
     jobs: Sequence[_Job], folder: Path, processes: int, leave_out: LeaveOut | None = None
 ) -> list[CachedStudy]:
     made_folder(folder)
-    missing = [job for job in jobs if _opened(job.path) is None]
+    missing = [job for job in jobs if _prepared(job) is None]
     # Processes that begin together hardly ever make the same study, each in an order of its own; not from the process's
     # number, which is the same in the containers of several machines.
     random.Random().shuffle(missing)
@@ -225,15 +243,15 @@ def _prepare(
     problems = {
         job.path: problem
         for job, problem in zip(missing, outcomes, strict=True)
-        if problem is not None and _opened(job.path) is None
+        if problem is not None and _prepared(job) is None
     }
     unusable = [UnusableStudy(job.id, problems[job.path]) for job in jobs if job.path in problems]
     refuse_or_leave_out(unusable, len(jobs), folder, leave_out)
-    return [_reopened(job.path) for job in jobs if job.path not in problems]
+    return [_reopened(job) for job in jobs if job.path not in problems]
 
 
-def _reopened(path: Path) -> CachedStudy:
-    study = _opened(path)
+def _reopened(job: _Job) -> CachedStudy:
+    study = _prepared(job)
     if study is None:
         # Without the study, other processes would train on others than this one.
         raise OrthoDiffusionError(
@@ -241,14 +259,14 @@ def _reopened(path: Path) -> CachedStudy:
             "A study that was prepared cannot be read again.",
             "Check that the folder of prepared studies may be read, and that its drive is connected; or choose another"
             " one with --cache.",
-            detail=str(path),
+            detail=str(job.path),
         )
     return study
 
 
 def _write_job(job: _Job) -> OrthoDiffusionError | None:
     """Make a study's file, or tell what is wrong with the study."""
-    if _opened(job.path) is not None:
+    if _prepared(job) is not None:
         # Another process made it meanwhile.
         return None
     try:
@@ -267,6 +285,14 @@ def _write_job(job: _Job) -> OrthoDiffusionError | None:
     about = {"id": study.id, "patient": study.patient, "joint": study.joint}
     write_whole(job.path, save(arrays, metadata={**about, "clinical": clinical}))
     return None
+
+
+def _prepared(job: _Job) -> CachedStudy | None:
+    """A study that is prepared, with its anatomy if that is asked for; None when a file is not there or not whole."""
+    study = _opened(job.path)
+    if study is None or (job.anatomy is not None and not zipfile.is_zipfile(job.anatomy)):
+        return None
+    return replace(study, anatomy=job.anatomy)
 
 
 def _opened(path: Path) -> CachedStudy | None:

@@ -78,7 +78,7 @@ def stacks_of_entry(entry: StudyEntry, joint: str, size: int) -> StudyStacks:
     """
     planes: dict[Plane, list[Stack]] = {}
     for series in named_series_of_entry(entry, joint):
-        planes.setdefault(series.plane, []).append(_stack(series.image, series.labels, series.plane, size))
+        planes.setdefault(series.plane, []).append(prepared_stack(series.image, series.labels, series.plane, size))
     keys = [finding.key for finding in load_joint(joint).findings]
     present = [entry.findings.get(key) for key in keys]
     return StudyStacks(
@@ -151,10 +151,13 @@ def series_of_phantom(scan: PhantomStudy) -> Iterator[LabelledSeries]:
 
 
 def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
-    """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it."""
+    """A phantom at size x size pixels, with a series of each plane from each of its scans; the first one names it.
+
+    Those made from one label map are one person's.
+    """
     planes = {
         plane: tuple(
-            _stack(series.image, series.labels, plane, size)
+            prepared_stack(series.image, series.labels, plane, size)
             for scan in scans
             for series in series_of_phantom(scan)
             if series.plane is plane
@@ -162,9 +165,11 @@ def stacks_of_phantom(scans: Sequence[PhantomStudy], size: int) -> StudyStacks:
         for plane in scans[0].planes
     }
     joint, findings = scans[0].joint, scans[0].findings
-    present = [findings[finding.key] > 0 for finding in load_joint(joint).findings]
+    # Of a label map's findings nothing is known.
+    present = [findings[finding.key] > 0 if findings else np.nan for finding in load_joint(joint).findings]
     name = f"phantom-{scans[0].seed}"
-    return StudyStacks(name, name, planes, np.array(present, np.float32), joint=joint)
+    patient = name if scans[0].label_map is None else f"label-map-{scans[0].label_map}"
+    return StudyStacks(name, patient, planes, np.array(present, np.float32), joint=joint)
 
 
 def _single(path: Path) -> Volume:
@@ -201,7 +206,8 @@ def _check_labels(labels: Volume, study: str, joint: str) -> None:
         )
 
 
-def _stack(image: Volume, labels: Volume | None, plane: Plane, size: int) -> Stack:
+def prepared_stack(image: Volume, labels: Volume | None, plane: Plane, size: int) -> Stack:
+    """A series of a plane, and its label map on the same grid, at size x size pixels in the network's axes."""
     array = resize_slices(to_network_axes(image, plane).array, size)
     # float16 ends at 65504 and has 11 bits: every series is scaled to the same range.
     array *= np.float32(1000.0 / max(float(np.abs(array).max()), 1e-6))

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
+from OrthoDiffusionLib.phantom.canvas import SPACING
+from OrthoDiffusionLib.phantom.tissue_grid import TissueGrid
 from OrthoDiffusionLib.phantom.tissues import Tissue
 from OrthoDiffusionLib.phantom.upsampling import extent
 
@@ -38,9 +39,7 @@ class Body(NamedTuple):
     air: Image
 
     @classmethod
-    def of(
-        cls, canvas: AnatomyCanvas, tables: npt.NDArray[np.float32], index_to_joint: npt.NDArray[np.float64]
-    ) -> Body:
+    def of(cls, canvas: TissueGrid, tables: npt.NDArray[np.float32], index_to_joint: npt.NDArray[np.float64]) -> Body:
         """An anatomy's signals.
 
         Args:

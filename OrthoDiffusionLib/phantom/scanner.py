@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.artefacts import (
+    brightest_percentile,
     filtered,
     folded,
     noisy,
@@ -15,12 +16,14 @@ from OrthoDiffusionLib.phantom.artefacts import (
     unevenly_suppressed,
     with_ghosts,
 )
-from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
+from OrthoDiffusionLib.phantom.canvas import SPACING
 from OrthoDiffusionLib.phantom.contrast import Signals
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.protocol import SeriesProtocol
 from OrthoDiffusionLib.phantom.sampling import Body
+from OrthoDiffusionLib.phantom.stack_part import StackPart
 from OrthoDiffusionLib.phantom.texture import textured
+from OrthoDiffusionLib.phantom.tissue_grid import TissueGrid
 
 SAMPLE_DISTANCE = 0.6
 """mm, at most, between the points through a slice's thickness whose signals are averaged: partial volume."""
@@ -55,12 +58,13 @@ def place_stack(plane: Plane, centre: Vector, protocol: SeriesProtocol, generato
 
 
 def scan(
-    canvas: AnatomyCanvas,
+    canvas: TissueGrid,
     affine: Affine,
     to_joint: Affine,
     protocol: SeriesProtocol,
     signals: Signals,
     generator: np.random.Generator,
+    part: StackPart | None = None,
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]:
     """Image and truth of a series.
 
@@ -71,32 +75,44 @@ def scan(
         protocol: of the series.
         signals: water and fat signal of each tissue, (2, tissues); with a third row, the spread of the water's.
         generator: noise, shading and texture.
+        part: the slices that are scanned; None for all. They are shaded as the whole stack is; noise and grain are
+            drawn for them alone, and their grey values scaled by themselves.
 
     Returns:
         the image (0 to about one and a half times `protocol.maximum`) and the labels at the voxel centres, both int16,
         (i, j, slices).
     """
-    shape = (*protocol.pixels, protocol.slices)
+    # What is bright in the whole stack may be missing in a part, which can lie in air: half of the brightest tissue's
+    # signal is about the least that a stack's brightest percentile has.
+    least = np.float32(0 if part is None else 0.5 * signals[:2].sum(axis=0).max())
+    part = part or StackPart(0, protocol.slices, protocol.slices)
     index_to_joint = to_joint @ affine
-    margin = round(protocol.fold * shape[0])
-    water, fat, *spread = _signal(canvas, signals, index_to_joint, margin, protocol)
+    margin = fold_margin(protocol)
+    water, fat, *spread = _signal(canvas, signals, index_to_joint, margin, protocol, part)
     if spread:
         water = textured(water, spread[0], (*protocol.pixel, protocol.slice_distance), generator)
-    fat = unevenly_suppressed(fat, protocol.sequence.fat_left, generator)
+    fat = unevenly_suppressed(fat, protocol.sequence.fat_left, generator, part)
     image = folded(water + shifted_fat(fat, protocol), margin)
-    image = shaded(image, index_to_joint, protocol.shading, generator)
+    image = shaded(image, index_to_joint, protocol.shading, generator, part)
     image = with_ghosts(filtered(image, protocol.sharpening), protocol, generator)
-    magnitude = noisy(image, protocol.signal_to_noise, generator)
-    grey = np.rint(protocol.maximum / np.percentile(magnitude[::2, ::2], 99) * magnitude)
-    return np.minimum(grey, np.iinfo(np.int16).max).astype(np.int16), _labels(canvas, index_to_joint, shape)
+    magnitude = noisy(image, protocol.signal_to_noise, generator, max(brightest_percentile(image), least))
+    grey = np.rint(protocol.maximum / max(brightest_percentile(magnitude), least) * magnitude)
+    labels = _labels(canvas, index_to_joint, protocol.pixels, part)
+    return np.minimum(grey, np.iinfo(np.int16).max).astype(np.int16), labels
+
+
+def fold_margin(protocol: SeriesProtocol) -> int:
+    """Pixels beyond each end along i whose signal folds over."""
+    return round(protocol.fold * protocol.pixels[0])
 
 
 def _signal(
-    canvas: AnatomyCanvas,
+    canvas: TissueGrid,
     signals: Signals,
     index_to_joint: Affine,
     margin: int,
     protocol: SeriesProtocol,
+    part: StackPart,
 ) -> npt.NDArray[np.float32]:
     """The rows of `signals` in each voxel and in a margin at both ends along i, averaged through the slice's thickness.
 
@@ -105,28 +121,35 @@ def _signal(
     present = signals.any(axis=1)
     body = Body.of(canvas, signals[present], index_to_joint)
     count = max(1, int(np.ceil(protocol.slice_thickness / SAMPLE_DISTANCE)))
-    half = 0.5 * protocol.slice_thickness / protocol.slice_distance
+    half = half_thickness(protocol)
     offsets = (np.arange(count) + 0.5) / count * 2 * half - half
     rows, columns = protocol.pixels[0] + 2 * margin, protocol.pixels[1]
-    image = np.zeros((len(signals), rows, columns, protocol.slices), np.float32)
-    for k in range(protocol.slices):
+    image = np.zeros((len(signals), rows, columns, part.end - part.first), np.float32)
+    for number, k in enumerate(range(part.first, part.end)):
         # One slice at a time: the points of a whole stack would take a gigabyte.
-        image[present, :, :, k] = body.mean_of_planes((rows, columns), -margin, k + offsets)
+        image[present, :, :, number] = body.mean_of_planes((rows, columns), -margin, k + offsets)
     return image
 
 
-def _labels(canvas: AnatomyCanvas, index_to_joint: Affine, shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+def half_thickness(protocol: SeriesProtocol) -> float:
+    """From a slice's middle to its side, in slices' distances."""
+    return 0.5 * protocol.slice_thickness / protocol.slice_distance
+
+
+def _labels(
+    canvas: TissueGrid, index_to_joint: Affine, pixels: tuple[int, int], part: StackPart
+) -> npt.NDArray[np.int16]:
     """Structure at each voxel's centre; the nearest point of the canvas, whose border values hold beyond it."""
-    i, j = (np.arange(n, dtype=np.float32) for n in shape[:2])
-    labels = np.empty(shape, np.int16)
-    for k in range(shape[2]):
-        flat = np.zeros(shape[:2], np.int32)
+    i, j = (np.arange(n, dtype=np.float32) for n in pixels)
+    labels = np.empty((*pixels, part.end - part.first), np.int16)
+    for number, k in enumerate(range(part.first, part.end)):
+        flat = np.zeros(pixels, np.int32)
         for axis, n in enumerate(canvas.labels.shape):
             a = index_to_joint[axis].astype(np.float32)
             position = a[0] * i[:, None] + a[1] * j[None, :] + a[2] * np.float32(k) + a[3]
             index = np.rint((position - np.float32(canvas.low[axis])) / np.float32(SPACING)).astype(np.int32)
             flat = flat * np.int32(n) + np.clip(index, 0, n - 1)
-        labels[..., k] = canvas.labels.ravel()[flat]
+        labels[..., number] = canvas.labels.ravel()[flat]
     return labels
 
 

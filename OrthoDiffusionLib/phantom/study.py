@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +11,11 @@ import numpy.typing as npt
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
 from OrthoDiffusionLib.phantom.centres import ANYWHERE, CENTRES, TRAINING
-from OrthoDiffusionLib.phantom.contrast import physical_signals, random_signals
 from OrthoDiffusionLib.phantom.findings import Prevalence, draw_findings
 from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS, Sex
-from OrthoDiffusionLib.phantom.protocol import draw_protocol
-from OrthoDiffusionLib.phantom.scanner import place_stack, scan
+from OrthoDiffusionLib.phantom.scanner import scan
+from OrthoDiffusionLib.phantom.series_plan import Contrast, plan_series
 from OrthoDiffusionLib.volumes.volume import SeriesSource, Volume
-
-Contrast = Literal["physical", "random"]
 
 
 @dataclass(frozen=True)
@@ -141,24 +137,14 @@ def scan_anatomy(
     place, *scanners = _streams(seed, 3 + 1 + len(Plane))[3:]
     joint_centre = np.eye(4)
     joint_centre[:3, 3] = place.uniform(-60, 60, size=3)
-    mirror = np.diag([-1.0 if anatomy.laterality == "left" else 1.0, 1.0, 1.0, 1.0])
-    to_joint = mirror @ np.linalg.inv(joint_centre)
     drawn = CENTRES[str(place.choice(TRAINING))] if contrast == "physical" else ANYWHERE
     site = drawn if centre is None else CENTRES[centre]
     planes = {}
-    stack_centres = JOINT_MODELS[anatomy.joint].stack_centres
-    side = mirror[0, 0]
     for plane, generator in zip(Plane, scanners, strict=True):
-        protocol = draw_protocol(plane, site, generator)
-        x, y, z = stack_centres[plane]
-        affine = joint_centre @ place_stack(plane, (side * x, y, z), protocol, generator)
-        signals = physical_signals(protocol.sequence, protocol.field, generator)
-        if contrast == "random":
-            signals = random_signals(generator)
-        image, labels = scan(anatomy.canvas, affine, to_joint, protocol, signals, generator)
+        plan = plan_series(anatomy.joint, anatomy.laterality, plane, site, contrast, joint_centre, generator)
+        image, labels = scan(anatomy.canvas, plan.affine, plan.to_joint, plan.protocol, plan.signals, generator)
         source = SeriesSource(name=f"phantom {anatomy.seed} {plane.value}")
-        name = protocol.name if contrast == "physical" else "random"
-        planes[plane] = PhantomSeries(Volume(image, affine, source), labels, name)
+        planes[plane] = PhantomSeries(Volume(image, plan.affine, source), labels, plan.contrast)
     return PhantomStudy(
         anatomy.joint,
         planes,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane
@@ -15,6 +16,7 @@ from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.crops import crop_around_structure
 from OrthoDiffusionLib.training.divergence import SeenStudy
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
+from OrthoDiffusionLib.training.scanned_windows import scanned_window
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
 
@@ -104,17 +106,34 @@ def _draw(
     settings: SegmentationSettings,
     generator: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A window with a mask, (16, size, size) each, anywhere in a stack, and at its ends more often than elsewhere."""
+    """A window with a mask, (16, size, size) each."""
     study = _drawn_study(studies, generator)
-    series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
-    last = max(study.depths[plane][series] - WINDOW_SLICES, 0)
-    for _ in range(DRAWS):
-        start = int(np.clip(generator.integers(-OVERHANG, last + OVERHANG + 1), 0, last))
-        image, labels = study.window(plane, series, start)
-        assert labels is not None
-        if (labels != NOT_ANNOTATED).any():
-            break
+    # Without such windows nothing is drawn for them: the same seed goes on seeing the same windows.
+    if settings.scanned_share and generator.random() < settings.scanned_share:
+        assert study.anatomy is not None
+        image, labels = scanned_window(study.anatomy, plane, size * 5 // 4, _first_slice, generator)
+    else:
+        image, labels = _prepared_window(study, plane, generator)
     window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)
     if generator.random() < settings.contrast_share:
         window = randomise_contrast(window, generator)
     return window, truth
+
+
+def _prepared_window(
+    study: CachedStudy, plane: Plane, generator: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
+    series = int(generator.choice([index for index, masked in enumerate(study.masked[plane]) if masked]))
+    for _ in range(DRAWS):
+        start = _first_slice(study.depths[plane][series], generator)
+        image, labels = study.window(plane, series, start)
+        if labels is not None and (labels != NOT_ANNOTATED).any():
+            break
+    assert labels is not None
+    return image, labels
+
+
+def _first_slice(depth: int, generator: np.random.Generator) -> int:
+    """Where a window begins: anywhere in a stack, and at its ends more often than elsewhere."""
+    last = max(depth - WINDOW_SLICES, 0)
+    return int(np.clip(generator.integers(-OVERHANG, last + OVERHANG + 1), 0, last))

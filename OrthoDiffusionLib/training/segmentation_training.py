@@ -28,7 +28,7 @@ from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_fi
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
-from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
+from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
@@ -107,6 +107,12 @@ def train_segmentation(
             "There is no decoder of the same form whose weights could be kept.",
             "Set start_share: 0, or start from networks with such a decoder.",
         )
+    if settings.scanned_share > 0 and any(study.anatomy is None for study in train):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "Only phantoms whose anatomy was kept can be scanned anew.",
+            "Set scanned_share: 0, or train on phantoms.",
+        )
     begun = _copied(networks)
     about = _about(start, usable, settings)
     reached = _Reached(0, -1.0, _copied(networks), 0)
@@ -118,7 +124,9 @@ def train_segmentation(
     def batches(step: int) -> list[NoisedWindows]:
         return segmentation_batch(train, plane, size, settings, step)
 
-    workers = 0 if torch.device(device).type == "cpu" else PREFETCHERS
+    workers = PREFETCHERS
+    if torch.device(device).type == "cpu":
+        workers = SCANNERS if settings.scanned_share else 0
     last = settings.steps if waited < settings.patience else first
     saved = first
     with loss_log(log_folder, first, ("loss", "dice")) as log:
@@ -157,9 +165,10 @@ def train_segmentation(
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
+    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
     return trained.told(
-        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows on"
+        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows{anew} on"
         f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
         f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
@@ -209,6 +218,8 @@ def _taken_up(
         return None
     # Checkpoints from before weights were looked at do not tell them.
     before = {"start_weights": about["start_weights"], **found.about}
+    # Nor do those from before windows were scanned anew say that none were.
+    before["settings"] = {"scanned_share": 0.0, **before["settings"]}
     if any(before.get(key) != value for key, value in about.items()):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,

@@ -153,6 +153,9 @@ class SegmentationSettings(FineTuneSettings):
             trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of
             zero-shot models"). It needs a start with a decoder of the same form.
         contrast_share: share of the windows whose intensities go through a random curve.
+        scanned_share: share of the windows that are scanned anew, each with a contrast, a resolution and artefacts of
+            its own, from phantoms whose anatomy is kept; the others, and those of the validation, are cut out of the
+            prepared scans.
         validate_every: steps between validations.
         patience: validations without a better Dice after which training ends.
         precision: of the multiplications.
@@ -167,6 +170,7 @@ class SegmentationSettings(FineTuneSettings):
     crop_share: float = Field(default=0.0, ge=0, le=1)
     start_share: float = Field(default=0.0, ge=0, lt=1)
     contrast_share: float = Field(default=0.0, ge=0, le=1)
+    scanned_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=200, ge=1)
     patience: int = Field(default=5, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -380,6 +380,7 @@ def test_folds_hold_every_study_once_and_patients_together() -> None:
         ({"phantoms": None}, "needs one dataset"),
         ({"dataset": True, "phantoms": None, "joint": "ankle"}, "The dataset is of the knee"),
         ({"dataset": True, "phantoms": None, "random_contrasts": 1}, "Only phantoms can be scanned once more"),
+        ({"dataset": True, "phantoms": None, "keep_anatomies": True}, "Only phantoms can be scanned anew"),
     ],
 )
 def test_what_no_training_can_use_is_said(tmp_path: Path, arguments: dict[str, object], sentence: str) -> None:

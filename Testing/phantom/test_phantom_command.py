@@ -45,7 +45,8 @@ def made_already(
     def drawn(seed: int, joint: str, **_: object) -> PhantomStudy:
         return replace(study, findings={**study.findings, "ACL": 0.7}, seed=seed, joint=joint)
 
-    for name, made in (("anatomy_from_labels", from_labels), ("scan_anatomy", scanned), ("make_study", drawn)):
+    monkeypatch.setattr("OrthoDiffusionLib.phantom.label_map_turns.anatomy_from_labels", from_labels)
+    for name, made in (("scan_anatomy", scanned), ("make_study", drawn)):
         monkeypatch.setattr(f"OrthoDiffusionLib.cli.phantom_making.{name}", made)
 
 
