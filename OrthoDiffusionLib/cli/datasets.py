@@ -10,8 +10,8 @@ import typer
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
+    from OrthoDiffusionLib.cli.left_out import LeftOut
     from OrthoDiffusionLib.datasets.cache import CachedStudy
-    from OrthoDiffusionLib.datasets.unusable import LeaveOut
     from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
@@ -91,11 +91,11 @@ def prepared_studies(
     size: int,
     processes: int = 1,
     joint: str | None = None,
+    left_out: LeftOut | None = None,
     *,
     random_contrasts: int = 0,
     keep_anatomies: bool = False,
     maps: LabelMapTurns | None = None,
-    leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
 
@@ -106,10 +106,10 @@ def prepared_studies(
         size: pixels.
         processes: that prepare.
         joint: of the phantoms; None for the knee.
+        left_out: told the manifest's studies that cannot be used, if they are to be left out; None to refuse them.
         random_contrasts: how often phantoms are also scanned in a contrast of chance.
         keep_anatomies: whether phantoms are to be scanned anew.
         maps: label maps whose anatomies the phantoms have.
-        leave_out: told the manifest's studies that cannot be used, which are left out then; None to refuse them.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
@@ -132,7 +132,7 @@ def prepared_studies(
                 "Only phantoms can have a label map's anatomy.",
                 "Name seeds with --phantoms, or leave out --labels: a dataset names its own label maps.",
             )
-        return prepare_manifest(read_manifest(dataset), cache, size, processes, leave_out)
+        return prepare_manifest(read_manifest(dataset), cache, size, processes, left_out and left_out.if_wanted)
     return prepare_phantoms(
         seeds,
         cache,
