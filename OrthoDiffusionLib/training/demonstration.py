@@ -93,7 +93,8 @@ def train_masks(plane: Plane, images: Path, folder: Path, processes: int) -> Pat
 
 
 def _mask_studies(folder: Path, processes: int) -> list[CachedStudy]:
-    return prepare_phantoms(MASK_SEEDS, folder / "cache", STACK_SIZE, processes, random_contrasts=1)
+    cache = folder / "cache"
+    return prepare_phantoms(MASK_SEEDS, cache, STACK_SIZE, processes, random_contrasts=1, keep_anatomies=True)
 
 
 def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> Path:
