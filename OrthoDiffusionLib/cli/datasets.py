@@ -10,8 +10,8 @@ import typer
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
+    from OrthoDiffusionLib.cli.left_out import LeftOut
     from OrthoDiffusionLib.datasets.cache import CachedStudy
-    from OrthoDiffusionLib.datasets.unusable import LeaveOut
 
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
 Phantoms = Annotated[
@@ -78,9 +78,9 @@ def prepared_studies(
     size: int,
     processes: int = 1,
     joint: str | None = None,
+    left_out: LeftOut | None = None,
     *,
     random_contrast: bool = False,
-    leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """The studies of a manifest or of phantoms' seeds, prepared at size x size pixels.
 
@@ -91,8 +91,8 @@ def prepared_studies(
         size: pixels.
         processes: that prepare.
         joint: of the phantoms; None for the knee.
+        left_out: told the manifest's studies that cannot be used, if they are to be left out; None to refuse them.
         random_contrast: whether phantoms are also scanned in a contrast of chance.
-        leave_out: told the manifest's studies that cannot be used, which are left out then; None to refuse them.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
@@ -104,7 +104,7 @@ def prepared_studies(
     seeds = seeds_unless_dataset(dataset, phantoms, random_contrast=random_contrast)
     joint = joint_of(dataset, joint)
     if dataset is not None:
-        return prepare_manifest(read_manifest(dataset), cache, size, processes, leave_out)
+        return prepare_manifest(read_manifest(dataset), cache, size, processes, left_out and left_out.if_wanted)
     return prepare_phantoms(seeds, cache, size, processes, joint, random_contrast=random_contrast)
 
 

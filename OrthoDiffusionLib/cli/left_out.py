@@ -10,18 +10,20 @@ from rich.markup import escape
 from OrthoDiffusionLib.cli.reporting import err
 
 if TYPE_CHECKING:
-    from OrthoDiffusionLib.datasets.unusable import UnusableStudy
+    from OrthoDiffusionLib.datasets.unusable import LeaveOut, UnusableStudy
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 
 class LeftOut:
-    """Studies that are left out, and said at once unless that is left for later.
+    """Studies that are left out if a person wants that, and said at once unless that is left for later.
 
     Args:
+        skip: whether they are left out; what cannot be read is refused else.
         at_once: whether they are said when they are told; processes that share a training would all say it.
     """
 
-    def __init__(self, *, at_once: bool = True) -> None:
+    def __init__(self, skip: bool, *, at_once: bool = True) -> None:
+        self._skip = skip
         self._at_once = at_once
         self._studies: tuple[UnusableStudy, ...] = ()
 
@@ -30,6 +32,11 @@ class LeftOut:
         self._studies = tuple(studies)
         if self._at_once:
             self.say()
+
+    @property
+    def if_wanted(self) -> LeaveOut | None:
+        """What is to be told them; None to refuse them."""
+        return self if self._skip else None
 
     def say(self) -> None:
         """Say on standard error how many there are, and what is wrong with the first of them; nothing for none."""

@@ -75,7 +75,7 @@ def pretrain(
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4
-        left_out = LeftOut(at_once=False)
+        left_out = LeftOut(skip_unusable, at_once=False)
         studies = prepared_studies(
             dataset,
             phantoms,
@@ -83,8 +83,8 @@ def pretrain(
             size,
             workers,
             joint,
+            left_out,
             random_contrast=random_contrast,
-            leave_out=left_out if skip_unusable else None,
         )
         with launched(fabric):
             if fabric.is_global_zero:

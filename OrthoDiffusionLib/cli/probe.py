@@ -65,7 +65,7 @@ def probe(
                 trained.window_size,
                 workers,
                 joint,
-                leave_out=LeftOut() if skip_unusable else None,
+                LeftOut(skip_unusable),
             )
             if plane in study.depths
         ]

@@ -82,7 +82,7 @@ def train_segmentation(
         settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
-        left_out = LeftOut()
+        left_out = LeftOut(skip_unusable)
         studies = prepared_studies(
             dataset,
             phantoms,
@@ -90,8 +90,8 @@ def train_segmentation(
             size,
             workers,
             joint,
+            left_out,
             random_contrast=random_contrast,
-            leave_out=left_out if skip_unusable else None,
         )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=settings.steps)
@@ -143,16 +143,8 @@ def train_diagnosis(
         settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = begun.description.window_size * 5 // 4
-        left_out = LeftOut()
-        studies = prepared_studies(
-            dataset,
-            phantoms,
-            cache or output / "cache",
-            size,
-            workers,
-            joint,
-            leave_out=left_out if skip_unusable else None,
-        )
+        left_out = LeftOut(skip_unusable)
+        studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers, joint, left_out)
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=1.0)
             trained, held_out, pooled = train(

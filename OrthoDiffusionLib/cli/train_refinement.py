@@ -90,7 +90,7 @@ def train_refinement(
                 lambda share: bar.update(preparing, completed=share),
                 training_device(),
                 workers,
-                LeftOut() if skip_unusable else None,
+                LeftOut(skip_unusable).if_wanted,
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)
