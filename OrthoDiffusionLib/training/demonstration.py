@@ -16,6 +16,7 @@ import torch
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_phantoms
 from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
+from OrthoDiffusionLib.training.carried_masks import with_masks_of
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
@@ -35,7 +36,7 @@ from OrthoDiffusionLib.training.settings import (
     load_settings,
 )
 from OrthoDiffusionLib.training.starting_points import starting_point
-from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, load_plane, save_plane
+from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, TrainedPlane, load_plane, save_plane
 from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION as REFINEMENT
 from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
 from OrthoDiffusionLib.training.whole_networks import whole_network
@@ -77,19 +78,30 @@ def pretrain_images(plane: Plane, folder: Path, processes: int) -> Path:
     return output
 
 
-def train_masks(plane: Plane, images: Path, folder: Path, processes: int) -> Path:
+def train_masks(plane: Plane, folder: Path, processes: int) -> Path:
     """Encoder and decoder of a plane, from its pre-training; the folder that holds them."""
     output = folder / f"{plane.value}-masks"
     if not (output / DESCRIPTION).exists():
-        changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
-        settings = load_settings(SegmentationSettings, "demonstration-segmentation", changes)
-        start = starting_point(str(images), plane, "knee", settings)
+        start = _pre_trained(plane, folder, processes)
+        if plane is not Plane.SAGITTAL:
+            masks = load_plane(train_masks(Plane.SAGITTAL, folder, processes))
+            start = with_masks_of(start, _pre_trained(Plane.SAGITTAL, folder, processes), masks)
+        settings = _mask_settings(plane)
         studies = _mask_studies(folder, processes)
         trained = train_segmentation(
             start, studies, settings, _printer(plane), folder=output / "unfinished", log_folder=output
         )
         save_plane(output, trained, {})
     return output
+
+
+def _pre_trained(plane: Plane, folder: Path, processes: int) -> TrainedPlane:
+    return starting_point(str(pretrain_images(plane, folder, processes)), plane, "knee", _mask_settings(plane))
+
+
+def _mask_settings(plane: Plane) -> SegmentationSettings:
+    changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
+    return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 
 
 def _mask_studies(folder: Path, processes: int) -> list[CachedStudy]:
@@ -153,8 +165,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     masks, folders = {}, {}
     for plane in arguments.planes:
-        images = pretrain_images(plane, arguments.output, arguments.processes)
-        masks[plane] = train_masks(plane, images, arguments.output, arguments.processes)
+        masks[plane] = train_masks(plane, arguments.output, arguments.processes)
         folders[plane] = train_findings(plane, masks[plane], arguments.output, arguments.processes)
     if arguments.bundle is not None:
         refinement = train_outlines(masks, arguments.output, arguments.processes)
