@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -22,7 +23,7 @@ from OrthoDiffusionLib.cli.datasets import (
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.plane_options import plane_folders
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
-from OrthoDiffusionLib.cli.train import Cache, Changes
+from OrthoDiffusionLib.cli.train import UNFINISHED, Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def train_refinement(
     """Train a network that sees the images' own detail to refine the outlines which the planes' networks find.
 
     They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command,
-    killed and started again, need not find it again, and trains from the start. Each of --workers holds the networks;
-    on a GPU they share it.
+    killed and started again, need not find it again, and goes on with the training where it was. Each of --workers
+    holds the networks; on a GPU they share it.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
@@ -66,7 +67,8 @@ def train_refinement(
     With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both.
     """
     with reported(
-        kept="What was prepared is kept.", when_short="Let fewer --workers prepare studies, or choose --set batch=4."
+        kept="What was prepared, and the last checkpoint, are kept; the same command goes on from there.",
+        when_short="Let fewer --workers prepare studies, or choose --set batch=4.",
     ):
         from OrthoDiffusionLib.training.refinement_preparing import kept_studies
         from OrthoDiffusionLib.training.refinement_stacks import networks_digest
@@ -102,9 +104,10 @@ def train_refinement(
             def tell(stage: str, share: float) -> None:
                 bar.update(looking, completed=share, description=stage)
 
-            trained = train(studies, joint, settings, report, output / "first-pass", tell, training_device())
+            trained = train(studies, joint, settings, report, output / UNFINISHED, tell, training_device())
         refinement = described_refinement(trained, joint, digest, settings)
         save_refinement(output, refinement)
+        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(refinement.description.history, soft_wrap=True)
         if trained.before is not None and trained.after is not None and trained.after <= trained.before:
             err.print("[yellow]Warning:[/] The refinement is no gain; a bundle is better without it.", soft_wrap=True)

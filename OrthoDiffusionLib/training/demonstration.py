@@ -2,12 +2,13 @@
 `bundle export`.
 
 `python -m OrthoDiffusionLib.training.demonstration --bundle DIR` makes it. Each stage of a plane is kept as soon as it
-is done, and an interrupted training of images or masks goes on from its last checkpoint.
+is done, and an interrupted training goes on from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -132,9 +133,10 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) ->
         labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrasts=1)
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu", processes)
         settings = load_settings(RefinementSettings, "refinement")
-        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "first-pass")
+        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "unfinished")
         described = described_refinement(trained, "knee", digest, settings)
         save_refinement(output, described)
+        shutil.rmtree(output / "unfinished", ignore_errors=True)
         print(described.description.history, flush=True)
     return output
 

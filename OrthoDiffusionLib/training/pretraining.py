@@ -37,7 +37,7 @@ from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretra
 from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
 from OrthoDiffusionLib.training.sharding import whole_tensors
-from OrthoDiffusionLib.training.stopping import asked_to_stop
+from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.whole_networks import WholeNetwork
 
 Report = Callable[[int, float], None]
@@ -180,11 +180,7 @@ def pretrain(
                 if done % settings.save_every == 0 or done == settings.steps or outcome.stopped:
                     save(done)
                 if outcome.stopped:
-                    raise OrthoDiffusionError(
-                        ErrorKind.CANCELLED,
-                        f"Training was stopped after {done} steps; the checkpoint is kept.",
-                        "The same command goes on from there.",
-                    )
+                    raise stopped_after(done)
                 if settings.sample_every and done % settings.sample_every == 0:
                     draw_samples(done)
     finally:

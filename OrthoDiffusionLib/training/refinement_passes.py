@@ -59,13 +59,17 @@ def with_first_pass(
         network: in training mode, as which it is left.
         studies: that have none yet.
         one_piece: labels of the structures that are one piece.
-        folder: for the files, two fifths of the studies' own size.
+        folder: for the files, two fifths of the studies' own size; those that are there already stay as they are.
         tell: told the share of the studies done, 0 to 1, before each.
     """
     network.eval()
     seen = []
     folder.mkdir(parents=True, exist_ok=True)
     for number, study in enumerate(studies):
+        path = folder / f"{number}.safetensors"
+        if path.exists():
+            seen.append(replace(study, first_pass=path))
+            continue
         tell(number / len(studies))
         planes = study.planes()
         fine = refined_by_views(network, planes, one_piece, passes=1)
@@ -73,7 +77,6 @@ def with_first_pass(
         for plane, one in planes.items():
             mean = mean_of_views(list(fine[plane].values()), mean_of(one), one_piece, lambda: None)
             means[plane.value] = mean.scores.transpose(0, 1).half()
-        path = folder / f"{number}.safetensors"
         write_whole(path, weights_bytes(means))
         seen.append(replace(study, first_pass=path))
     network.train()

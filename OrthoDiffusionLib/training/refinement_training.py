@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +20,21 @@ from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.inference.exactness import compute_exactly
 from OrthoDiffusionLib.inference.grids import label_grid
 from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fastest_layout
+from OrthoDiffusionLib.training.checkpoints import (
+    Checkpoint,
+    Tensors,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
 from OrthoDiffusionLib.training.settings import RefinementSettings
+from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
+from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float], None]
 """Told the step, counted from 0, and its loss."""
@@ -64,18 +75,23 @@ def train_refinement(
     The first steps are of a first pass alone. What the network then finds in the studies that it learns from is
     averaged over the planes, and stands for the mean in half of the parts that have one from there on.
 
+    Interrupted and started again with the same arguments, it goes on from its last checkpoint and ends with the same
+    weights. Asked to end (SIGTERM), it saves one first.
+
     Args:
         studies: with what the planes' networks found.
         joint: whose structures there are.
         settings: of the training.
         report: told each step.
-        folder: for what the first pass finds, two fifths of the studies' own size; emptied before and after.
+        folder: of the checkpoints, and of what the first pass finds, two fifths of the studies' own size; to be
+            removed when the result is kept.
         tell: told what is done between the steps, "Second pass" or "Validation", and how much of it, 0 to 1.
         device: to train on.
 
     Raises:
-        OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; TRAINING_DIVERGED, when the loss is no
-            number any more.
+        OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; BAD_SETTINGS, when the folder holds
+            another training; TRAINING_DIVERGED, when the loss is no number any more; CANCELLED, when it was asked to
+            end.
     """
     patients = [study.patient for study in studies]
     if len(set(patients)) < 2:
@@ -90,11 +106,29 @@ def train_refinement(
     network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
     second_from = round(settings.first_pass_share * settings.steps)
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        for step in range(settings.steps):
-            if step == second_from:
-                train = with_first_pass(network, train, one_piece, folder, partial(tell, "Second pass"))
+    about = _about(studies, joint, settings)
+    first, first_pass = _taken_up(folder, about, network, optimiser)
+
+    def save(done: int) -> None:
+        parts = {"network": _copied(network), "optimiser": optimiser_tensors(optimiser)}
+        if first_pass is not None:
+            parts["first_pass"] = dict(first_pass)
+        save_checkpoint(folder, Checkpoint(done, parts, about))
+
+    def seen_once(weights: Tensors) -> list[KeptStudy]:
+        once = copy.deepcopy(network)
+        once.load_state_dict(weights)
+        return with_first_pass(once, train, one_piece, folder / "first-pass", partial(tell, "Second pass"))
+
+    if first_pass is not None:
+        train = seen_once(first_pass)
+    with asked_to_stop() as stopping:
+        for step in range(first, settings.steps):
+            if step == second_from and first_pass is None:
+                first_pass = _copied(network)
+                # What is found now goes with these weights, however often it is interrupted.
+                save(step)
+                train = seen_once(first_pass)
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
@@ -106,13 +140,45 @@ def train_refinement(
             stop_unless_finite(loss.item(), network.parameters(), step)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
+            done, stopped = step + 1, stopping()
+            if done % settings.save_every == 0 or done == settings.steps or stopped:
+                save(done)
             report(step, loss.item())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            if stopped and done < settings.steps:
+                raise stopped_after(done)
     network.eval().requires_grad_(False)
     looked_at = validation[:VALIDATION_SIZE]
     measured = refinement_dice(network, looked_at, len(structures), one_piece, partial(tell, "Validation"))
     return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *(measured or (None, None)))
+
+
+def _about(studies: Sequence[KeptStudy], joint: str, settings: RefinementSettings) -> dict[str, object]:
+    """What tells a training from another one."""
+    names = "\n".join(f"{study.path.name} {study.patient}" for study in studies)
+    return {
+        "joint": joint,
+        # A study's file is named by what the networks are that looked at it, and by what they looked at.
+        "studies": hashlib.sha256(names.encode()).hexdigest(),
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def _taken_up(
+    folder: Path, about: Mapping[str, object], network: RefinementNetwork, optimiser: torch.optim.Optimizer
+) -> tuple[int, Tensors | None]:
+    """Put network and optimiser where an interrupted training left them; the next step, and the weights of the first
+    pass where there were some."""
+    found = taken_up(folder, about)
+    if found is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return 0, None
+    network.load_state_dict(found.parts["network"])
+    restore_optimiser(optimiser, found.parts["optimiser"])
+    return found.step, found.parts.get("first_pass")
+
+
+def _copied(network: RefinementNetwork) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings, step: int) -> RefinementSlices:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_la
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     Tensors,
-    latest_checkpoint,
     optimiser_tensors,
     restore_optimiser,
     save_checkpoint,
@@ -32,7 +32,9 @@ from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetche
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
+from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
+from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
@@ -52,8 +54,8 @@ def train_segmentation(
 ) -> TrainedPlane:
     """Train a decoder, and keep the weights of the best validation.
 
-    Interrupted and started again with the same arguments, it goes on from its last validation and ends with the same
-    weights.
+    Interrupted and started again with the same arguments, it goes on from its last checkpoint and ends with the same
+    weights. Asked to end (SIGTERM), it saves one first.
 
     A diagnosis head of `start` is kept when the encoder is frozen, and dropped when it changes, or when the head reads
     masks, which change.
@@ -64,7 +66,7 @@ def train_segmentation(
         settings: of the training.
         report: told each step.
         device: to train on.
-        folder: of the checkpoints, one at each validation; None for none.
+        folder: of the checkpoints; None for none.
         log_folder: of `losses.csv` and the same for TensorBoard: each step's loss, and the mean Dice of those with a
             validation; None for none.
 
@@ -74,7 +76,7 @@ def train_segmentation(
     Raises:
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
             another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more, with the
-            studies that the step saw.
+            studies that the step saw; CANCELLED, when it was asked to end and keeps checkpoints.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -115,9 +117,7 @@ def train_segmentation(
         )
     begun = _copied(networks)
     about = _about(start, usable, settings)
-    reached = _Reached(0, -1.0, _copied(networks), 0)
-    if folder is not None:
-        reached = _taken_up(folder, about, networks, optimiser) or reached
+    reached = _taken_up(folder, about, networks, optimiser) or _Reached(0, -1.0, begun, 0)
     first, best, best_state, waited = reached
     step = first - 1
 
@@ -129,30 +129,34 @@ def train_segmentation(
         workers = SCANNERS if settings.scanned_share else 0
     last = settings.steps if waited < settings.patience else first
     saved = first
-    with loss_log(log_folder, first, ("loss", "dice")) as log:
+    # Without checkpoints there is nothing to save first.
+    heard = nullcontext(lambda: False) if folder is None else asked_to_stop()
+    with loss_log(log_folder, first, ("loss", "dice")) as log, heard as stopping:
         for step, drawn in prefetched(batches, first, last, workers):
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
             with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
                 loss = _step(networks, optimiser, drawn, settings, layout, step)
-            score = None
-            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
+            score, done = None, step + 1
+            if done % settings.validate_every == 0 or done == settings.steps:
                 score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
-            # Before the checkpoint: a training that goes on from it does not write this step again.
-            log(step, loss, score)
-            if score is not None:
                 waited = 0 if score > best else waited + 1
                 if score > best:
                     best, best_state = score, _copied(networks)
-                if folder is not None:
-                    parts_now = {
-                        "networks": _copied(networks),
-                        "best": best_state,
-                        "optimiser": optimiser_tensors(optimiser),
-                    }
-                    save_checkpoint(folder, Checkpoint(step + 1, parts_now, {**about, "dice": best, "waited": waited}))
-                    saved = step + 1
+            # Before the checkpoint: a training that goes on from it does not write this step again.
+            log(step, loss, score)
+            stopped = stopping()
+            if folder is not None and (score is not None or done % settings.save_every == 0 or stopped):
+                parts_now = {
+                    "networks": _copied(networks),
+                    "best": best_state,
+                    "optimiser": optimiser_tensors(optimiser),
+                }
+                save_checkpoint(folder, Checkpoint(done, parts_now, {**about, "dice": best, "waited": waited}))
+                saved = done
             report(step, loss, score)
+            if stopped and done < settings.steps:
+                raise stopped_after(done)
             if waited >= settings.patience:
                 break
     mixed = ""
@@ -210,22 +214,14 @@ def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: Segmen
 
 
 def _taken_up(
-    folder: Path, about: Mapping[str, object], networks: PlaneNetworks, optimiser: torch.optim.Optimizer
+    folder: Path | None, about: Mapping[str, object], networks: PlaneNetworks, optimiser: torch.optim.Optimizer
 ) -> _Reached | None:
     """Put networks and optimiser where an interrupted training left them; None when there was none."""
-    found = latest_checkpoint(folder)
+    # Checkpoints from before weights were looked at, and before windows were scanned anew, do not tell of these.
+    earlier = {"start_weights": about["start_weights"], "settings": {"scanned_share": 0.0}}
+    found = taken_up(folder, about, earlier)
     if found is None:
         return None
-    # Checkpoints from before weights were looked at do not tell them.
-    before = {"start_weights": about["start_weights"], **found.about}
-    # Nor do those from before windows were scanned anew say that none were.
-    before["settings"] = {"scanned_share": 0.0, **before["settings"]}
-    if any(before.get(key) != value for key, value in about.items()):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "The output folder holds an unfinished training with another start, other studies or other settings.",
-            "Choose another folder, or what it was started with.",
-        )
     networks.load_state_dict(found.parts["networks"])
     restore_optimiser(optimiser, found.parts["optimiser"])
     return _Reached(found.step, found.about["dice"], found.parts["best"], found.about["waited"])

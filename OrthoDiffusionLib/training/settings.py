@@ -156,7 +156,8 @@ class SegmentationSettings(FineTuneSettings):
         scanned_share: share of the windows that are scanned anew, each with a contrast, a resolution and artefacts of
             its own, from phantoms whose anatomy is kept; the others, and those of the validation, are cut out of the
             prepared scans.
-        validate_every: steps between validations.
+        validate_every: steps between validations, each of which saves a checkpoint.
+        save_every: steps between other checkpoints.
         patience: validations without a better Dice after which training ends.
         precision: of the multiplications.
     """
@@ -172,6 +173,7 @@ class SegmentationSettings(FineTuneSettings):
     contrast_share: float = Field(default=0.0, ge=0, le=1)
     scanned_share: float = Field(default=0.0, ge=0, le=1)
     validate_every: int = Field(default=200, ge=1)
+    save_every: int = Field(default=200, ge=1)
     patience: int = Field(default=5, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -249,6 +251,7 @@ class RefinementSettings(BaseModel):
         around_share: share of the parts that show a structure which is drawn first.
         first_pass_share: of the steps, before what the first pass found is refined a second time.
         validation_share: of the patients.
+        save_every: steps between checkpoints.
         seed: of weights, parts and the split.
     """
 
@@ -264,6 +267,7 @@ class RefinementSettings(BaseModel):
     around_share: float = Field(default=0.6, ge=0, le=1)
     first_pass_share: float = Field(default=0.3, ge=0, lt=1)
     validation_share: float = Field(default=0.1, gt=0, lt=1)
+    save_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
 
 

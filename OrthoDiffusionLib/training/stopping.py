@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
@@ -16,3 +18,12 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(asked)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def stopped_after(steps: int) -> OrthoDiffusionError:
+    """What a training that was asked to end, and has saved its last step, ends with."""
+    return OrthoDiffusionError(
+        ErrorKind.CANCELLED,
+        f"Training was stopped after {steps} steps; the checkpoint is kept.",
+        "The same command goes on from there.",
+    )

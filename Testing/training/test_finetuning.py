@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,17 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
     )
     whole = train_segmentation(start, studies, settings, lambda *_: None, log_folder=logs[1])
     assert told == [4, 5]
+    often = settings.model_copy(update={"save_every": 1})
+
+    def asked_to_end(step: int, *_: float | None) -> None:
+        if step < 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for done in (2, 4):
+        with pytest.raises(OrthoDiffusionError, match=f"stopped after {done} steps; the checkpoint is kept"):
+            train_segmentation(start, studies, settings, asked_to_end, folder=tmp_path / "stopped")
+    stopped = train_segmentation(start, studies, often, lambda *_: None, folder=tmp_path / "stopped")
+    assert same(list(stopped.networks.state_dict().values()), list(again.networks.state_dict().values()))
     first, second = ((folder / "losses.csv").read_text(encoding="utf-8") for folder in logs)
     assert first == second
     header, *rows = (row.split(",") for row in first.splitlines())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy],
     losses: list[float] = []
     told: list[str] = []
     (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "of one that was killed").touch()
+    (tmp_path / "first" / "without a checkpoint").touch()
     trained = train_refinement(
         kept,
         "knee",
@@ -91,10 +93,68 @@ def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy],
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     assert trained.before < 0.3
     assert trained.after > 0.8
-    again = train_refinement(kept, "knee", SETTINGS, lambda *_: None, tmp_path / "first")
+    assert not (tmp_path / "first" / "without a checkpoint").exists()
+    again = train_refinement(kept, "knee", SETTINGS, lambda *_: None, tmp_path / "again")
     assert again.after == trained.after
-    assert not (tmp_path / "first").exists()
-    assert all(map(torch.equal, trained.network.state_dict().values(), again.network.state_dict().values()))
+    assert same(trained.network, again.network)
+
+
+def same(one: RefinementNetwork, other: RefinementNetwork) -> bool:
+    return all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))
+
+
+def test_interrupted_it_goes_on_exactly_where_it_was(kept: list[KeptStudy], tmp_path: Path) -> None:
+    """Stopped before the second pass, killed within it, and killed after it."""
+    settings = SETTINGS.model_copy(update={"steps": 20, "first_pass_share": 0.5, "save_every": 4})
+    whole = train_refinement(kept, "knee", settings, lambda *_: None, tmp_path / "whole")
+    begun_at: list[int] = []
+
+    def go_on(report: Callable[[int, float], None], tell: Callable[[str, float], None] = lambda *_: None) -> None:
+        steps: list[int] = []
+
+        def told(step: int, loss: float) -> None:
+            steps.append(step)
+            report(step, loss)
+
+        try:
+            train_refinement(kept, "knee", settings, told, tmp_path / "broken", tell)
+        finally:
+            begun_at.extend(steps[:1])
+
+    def asked_to_end(step: int, _: float) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def killed(step: int, _: float) -> None:
+        if step == 17:
+            raise KeyboardInterrupt
+
+    def killed_between(stage: str, share: float) -> None:
+        if stage == "Second pass" and share > 0.4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(OrthoDiffusionError, match="stopped after 7 steps; the checkpoint is kept"):
+        go_on(asked_to_end)
+    with pytest.raises(KeyboardInterrupt):
+        go_on(lambda *_: None, killed_between)
+    found = len(list((tmp_path / "broken" / "first-pass").iterdir()))
+    assert 0 < found < whole.studies
+    with pytest.raises(KeyboardInterrupt):
+        go_on(killed)
+    passes: list[float] = []
+    again = train_refinement(
+        kept,
+        "knee",
+        settings.model_copy(update={"save_every": 3}),
+        lambda step, _: begun_at.append(step),
+        tmp_path / "broken",
+        lambda stage, share: passes.append(share) if stage == "Second pass" else None,
+    )
+    assert begun_at[:4] == [0, 7, 10, 16]
+    assert not passes
+    assert same(again.network, whole.network)
+    with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+        train_refinement(kept[1:], "knee", settings, lambda *_: None, tmp_path / "broken")
 
 
 def test_parts_are_of_one_size_and_their_labels_lie_on_them(kept: list[KeptStudy]) -> None:

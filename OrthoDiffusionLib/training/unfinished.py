@@ -1,0 +1,47 @@
+"""An unfinished training in a folder: whether it is the one that is asked for, and what it goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training.checkpoints import Checkpoint, latest_checkpoint
+
+FREE = "save_every"
+"""The one setting that may change: how often a training is saved changes nothing of it."""
+
+
+def taken_up(
+    folder: Path | None, about: Mapping[str, Any], earlier: Mapping[str, Any] | None = None
+) -> Checkpoint | None:
+    """The newest checkpoint of a training; None where there is none.
+
+    Args:
+        folder: of the checkpoints, or None.
+        about: what tells the training from others; a checkpoint's own account of it must be the same. Of `settings`,
+            all but `save_every` count.
+        earlier: what checkpoints of earlier versions do not tell.
+
+    Raises:
+        OrthoDiffusionError: BAD_SETTINGS, when the folder holds another training.
+    """
+    found = None if folder is None else latest_checkpoint(folder)
+    if found is None:
+        return None
+    filled = {**(earlier or {}), **found.about}
+    filled["settings"] = {**(earlier or {}).get("settings", {}), **filled["settings"]}
+    if any(_compared(key, filled.get(key)) != _compared(key, value) for key, value in about.items()):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The output folder holds an unfinished training with another start, other studies or other settings.",
+            "Choose another folder, or what it was started with.",
+        )
+    return found
+
+
+def _compared(key: str, value: Any) -> Any:
+    if key != "settings":
+        return value
+    return {name: setting for name, setting in value.items() if name != FREE}
