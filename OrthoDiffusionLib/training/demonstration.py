@@ -57,6 +57,10 @@ IMAGE_CHANGES = ("crop=64", "together=4")
 MASK_SEEDS = range(7110, 7270)
 """Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
+MASK_ROUNDS = {Plane.SAGITTAL: 2, Plane.AXIAL: 1, Plane.CORONAL: 1}
+"""Trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first one
+begins with what the sagittal plane learnt in its own."""
+
 REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
 
@@ -79,29 +83,39 @@ def pretrain_images(plane: Plane, folder: Path, processes: int) -> Path:
     return output
 
 
-def train_masks(plane: Plane, folder: Path, processes: int) -> Path:
-    """Encoder and decoder of a plane, from its pre-training; the folder that holds them."""
-    output = folder / f"{plane.value}-masks"
+def train_masks(plane: Plane, folder: Path, processes: int, rounds: int | None = None) -> Path:
+    """Encoder and decoder of a plane, from its pre-training; the folder that holds them after so many rounds."""
+    rounds = rounds or MASK_ROUNDS[plane]
+    output = folder / f"{plane.value}-masks-{rounds}"
     if not (output / DESCRIPTION).exists():
-        start = _pre_trained(plane, folder, processes)
-        if plane is not Plane.SAGITTAL:
-            masks = load_plane(train_masks(Plane.SAGITTAL, folder, processes))
-            start = with_masks_of(start, _pre_trained(Plane.SAGITTAL, folder, processes), masks)
-        settings = _mask_settings(plane)
+        start = _mask_start(plane, folder, processes, rounds)
+        settings = _mask_settings(plane, rounds)
         studies = _mask_studies(folder, processes)
         trained = train_segmentation(
             start, studies, settings, _printer(plane), folder=output / "unfinished", log_folder=output
         )
         save_plane(output, trained, {})
+        shutil.rmtree(output / "unfinished", ignore_errors=True)
     return output
 
 
+def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> TrainedPlane:
+    if rounds > 1:
+        return load_plane(train_masks(plane, folder, processes, rounds - 1))
+    start = _pre_trained(plane, folder, processes)
+    if plane is Plane.SAGITTAL:
+        return start
+    masks = load_plane(train_masks(Plane.SAGITTAL, folder, processes, 1))
+    return with_masks_of(start, _pre_trained(Plane.SAGITTAL, folder, processes), masks)
+
+
 def _pre_trained(plane: Plane, folder: Path, processes: int) -> TrainedPlane:
-    return starting_point(str(pretrain_images(plane, folder, processes)), plane, "knee", _mask_settings(plane))
+    return starting_point(str(pretrain_images(plane, folder, processes)), plane, "knee", _mask_settings(plane, 1))
 
 
-def _mask_settings(plane: Plane) -> SegmentationSettings:
-    changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}"]
+def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
+    # Another seed, for a round that drew the same windows would show little new.
+    changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}", f"seed={9 + rounds}"]
     return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 
 

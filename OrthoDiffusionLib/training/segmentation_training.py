@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_fi
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
+from OrthoDiffusionLib.training.muon import ConvolutionMuon, is_hidden_convolution
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
@@ -100,7 +101,7 @@ def train_segmentation(
             f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
             f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
         )
-    optimiser = _optimiser(networks, settings)
+    optimisers = _optimisers(networks, settings)
     if settings.start_share > 0 and (
         start.networks.segmentation is None or start.description.skips != description.skips
     ):
@@ -117,7 +118,7 @@ def train_segmentation(
         )
     begun = _copied(networks)
     about = _about(start, usable, settings)
-    reached = _taken_up(folder, about, networks, optimiser) or _Reached(0, -1.0, begun, 0)
+    reached = _taken_up(folder, about, networks, optimisers) or _Reached(0, -1.0, begun, 0)
     first, best, best_state, waited = reached
     step = first - 1
 
@@ -133,10 +134,10 @@ def train_segmentation(
     heard = nullcontext(lambda: False) if folder is None else asked_to_stop()
     with loss_log(log_folder, first, ("loss", "dice")) as log, heard as stopping:
         for step, drawn in prefetched(batches, first, last, workers):
-            for group in optimiser.param_groups:
+            for group in (group for one in optimisers.values() for group in one.param_groups):
                 group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
             with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
-                loss = _step(networks, optimiser, drawn, settings, layout, step)
+                loss = _step(networks, optimisers.values(), drawn, settings, layout, step)
             score, done = None, step + 1
             if done % settings.validate_every == 0 or done == settings.steps:
                 score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
@@ -150,7 +151,7 @@ def train_segmentation(
                 parts_now = {
                     "networks": _copied(networks),
                     "best": best_state,
-                    "optimiser": optimiser_tensors(optimiser),
+                    **{name: optimiser_tensors(one) for name, one in optimisers.items()},
                 }
                 save_checkpoint(folder, Checkpoint(done, parts_now, {**about, "dice": best, "waited": waited}))
                 saved = done
@@ -214,16 +215,20 @@ def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: Segmen
 
 
 def _taken_up(
-    folder: Path | None, about: Mapping[str, object], networks: PlaneNetworks, optimiser: torch.optim.Optimizer
+    folder: Path | None,
+    about: Mapping[str, object],
+    networks: PlaneNetworks,
+    optimisers: Mapping[str, torch.optim.Optimizer],
 ) -> _Reached | None:
-    """Put networks and optimiser where an interrupted training left them; None when there was none."""
-    # Checkpoints from before weights were looked at, and before windows were scanned anew, do not tell of these.
-    earlier = {"start_weights": about["start_weights"], "settings": {"scanned_share": 0.0}}
+    """Put networks and optimisers where an interrupted training left them; None when there was none."""
+    # What checkpoints from before there were other weights to start from, scans anew and optimisers do not tell.
+    earlier = {"start_weights": about["start_weights"], "settings": {"scanned_share": 0.0, "optimiser": "adam"}}
     found = taken_up(folder, about, earlier)
     if found is None:
         return None
     networks.load_state_dict(found.parts["networks"])
-    restore_optimiser(optimiser, found.parts["optimiser"])
+    for name, one in optimisers.items():
+        restore_optimiser(one, found.parts[name])
     return _Reached(found.step, found.about["dice"], found.parts["best"], found.about["waited"])
 
 
@@ -266,13 +271,25 @@ def _rate(step: int, settings: SegmentationSettings) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def _optimiser(networks: PlaneNetworks, settings: SegmentationSettings) -> torch.optim.Optimizer:
+def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict[str, torch.optim.Optimizer]:
+    """By the name of a checkpoint's part that holds what it knows."""
     assert networks.segmentation is not None
-    groups = [{"params": list(networks.segmentation.parameters()), "share": 1.0}]
-    if settings.encoder_rate > 0:
-        trained = [parameter for parameter in networks.encoder.parameters() if parameter.requires_grad]
-        groups.append({"params": trained, "share": settings.encoder_rate})
-    return torch.optim.Adam(groups)
+    shares = [(networks.segmentation, 1.0), (networks.encoder, settings.encoder_rate)]
+    trained = [
+        (share, [weight for weight in network.parameters() if weight.requires_grad])
+        for network, share in shares
+        if share > 0
+    ]
+    if settings.optimiser == "adam":
+        return {"optimiser": torch.optim.Adam([{"params": weights, "share": share} for share, weights in trained])}
+    hidden, others = (
+        [
+            {"params": [weight for weight in weights if is_hidden_convolution(weight) is kind], "share": share}
+            for share, weights in trained
+        ]
+        for kind in (True, False)
+    )
+    return {"optimiser": torch.optim.Adam(others), "muon": ConvolutionMuon(hidden)}
 
 
 def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
@@ -292,15 +309,15 @@ def _fastest_layout(
 
 def _step(
     networks: PlaneNetworks,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Collection[torch.optim.Optimizer],
     parts: Sequence[NoisedWindows],
     settings: SegmentationSettings,
     layout: torch.memory_format,
     step: int,
 ) -> float:
-    """One step of the optimiser; the mean loss. The weights stay as they were when loss or gradients are no numbers."""
+    """One step of the optimisers; the mean loss. Weights stay as they were when loss or gradients are no numbers."""
     networks.train()
-    optimiser.zero_grad(set_to_none=True)
+    networks.zero_grad(set_to_none=True)
     device = next(networks.parameters()).device
     total = 0.0
     for part in parts:
@@ -314,5 +331,6 @@ def _step(
     trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
     stop_unless_finite(total, trained, step)
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
     return total

@@ -156,6 +156,7 @@ class SegmentationSettings(FineTuneSettings):
         scanned_share: share of the windows that are scanned anew, each with a contrast, a resolution and artefacts of
             its own, from phantoms whose anatomy is kept; the others, and those of the validation, are cut out of the
             prepared scans.
+        optimiser: `adam`, or `muon` for convolutions between hidden channels, and Adam for all else.
         validate_every: steps between validations, each of which saves a checkpoint.
         save_every: steps between other checkpoints.
         patience: validations without a better Dice after which training ends.
@@ -172,6 +173,7 @@ class SegmentationSettings(FineTuneSettings):
     start_share: float = Field(default=0.0, ge=0, lt=1)
     contrast_share: float = Field(default=0.0, ge=0, le=1)
     scanned_share: float = Field(default=0.0, ge=0, le=1)
+    optimiser: Literal["adam", "muon"] = "adam"
     validate_every: int = Field(default=200, ge=1)
     save_every: int = Field(default=200, ge=1)
     patience: int = Field(default=5, ge=1)

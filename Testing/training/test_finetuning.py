@@ -65,14 +65,17 @@ def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize(("decoder", "precision"), [("published", "float32"), ("skips", "bfloat16")])
-def test_the_loss_falls(studies: list[CachedStudy], decoder: str, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("decoder", "precision", "optimiser"), [("published", "float32", "adam"), ("skips", "bfloat16", "muon")]
+)
+def test_the_loss_falls(studies: list[CachedStudy], decoder: str, precision: str, optimiser: str) -> None:
     deep = DESCRIPTION.model_copy(update={"channel_multipliers": (1, 1, 1, 1, 1), "window_size": 32})
     start = TrainedPlane(deep, empty_networks(deep, segmentation=False, diagnosis=False))
     settings = SegmentationSettings.model_validate(
         {
             "decoder": decoder,
             "precision": precision,
+            "optimiser": optimiser,
             "steps": 30,
             "batch": 2,
             "learning_rate": 3e-3,
@@ -221,7 +224,9 @@ def test_training_is_the_same_each_time_and_with_threads(start: TrainedPlane, st
 def test_interrupted_it_goes_on_exactly_where_it_was(
     start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
 ) -> None:
-    settings = SegmentationSettings(steps=6, batch=2, crop=8, crop_share=0.5, validate_every=2, encoder_rate=1)
+    settings = SegmentationSettings(
+        steps=6, batch=2, crop=8, crop_share=0.5, validate_every=2, encoder_rate=1, optimiser="muon"
+    )
 
     def interrupted(step: int, *_: float | None) -> None:
         if step == 4:
