@@ -8,6 +8,9 @@ from typing import Any, overload
 import torch
 from torch import nn
 
+OTHERS = "optimiser"
+"""Part of a checkpoint that is of the one optimiser, or of that beside Muon."""
+
 HIDDEN = 16
 """Channels at least on both sides of what Muon is for: layers within a network, not those of the image or classes."""
 
@@ -52,6 +55,27 @@ class ConvolutionMuon(torch.optim.Muon):
             weight.copy_(matrix.view_as(weight))
             matrix.grad = None
         return result
+
+
+def with_muon(
+    groups: Iterable[Mapping[str, Any]], others: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the convolutions among the weights to be trained, and another optimiser for all else.
+
+    Args:
+        groups: as any optimiser takes them.
+        others: makes the other optimiser.
+
+    Returns:
+        by the name of a checkpoint's part for what it knows.
+    """
+    hidden: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    for group in groups:
+        for chosen, kind in ((hidden, True), (rest, False)):
+            weights = [weight for weight in group["params"] if is_hidden_convolution(weight) is kind]
+            chosen.append({**group, "params": weights})
+    return {OTHERS: others(rest), "muon": ConvolutionMuon(hidden)}
 
 
 def _matrix(weight: torch.Tensor) -> torch.Tensor:

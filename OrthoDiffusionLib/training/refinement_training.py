@@ -29,6 +29,7 @@ from OrthoDiffusionLib.training.checkpoints import (
 )
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
+from OrthoDiffusionLib.training.muon import OTHERS, with_muon
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
@@ -104,13 +105,14 @@ def train_refinement(
     structures = load_joint(joint).structures
     one_piece = [structure.label for structure in structures if structure.one_piece]
     network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
+    optimisers = _optimisers(network, settings)
     second_from = round(settings.first_pass_share * settings.steps)
     about = _about(studies, joint, settings)
-    first, first_pass = _taken_up(folder, about, network, optimiser)
+    first, first_pass = _taken_up(folder, about, network, optimisers)
 
     def save(done: int) -> None:
-        parts = {"network": _copied(network), "optimiser": optimiser_tensors(optimiser)}
+        parts = {name: optimiser_tensors(one) for name, one in optimisers.items()}
+        parts["network"] = _copied(network)
         if first_pass is not None:
             parts["first_pass"] = dict(first_pass)
         save_checkpoint(folder, Checkpoint(done, parts, about))
@@ -129,17 +131,18 @@ def train_refinement(
                 # What is found now goes with these weights, however often it is interrupted.
                 save(step)
                 train = seen_once(first_pass)
-            for group in optimiser.param_groups:
+            for group in (group for one in optimisers.values() for group in one.param_groups):
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
-            optimiser.zero_grad(set_to_none=True)
+            network.zero_grad(set_to_none=True)
             images = drawn.images.to(device=device, memory_format=torch.channels_last)
             scores = network(images, drawn.own.to(device), drawn.mean.to(device))
             loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
             loss.backward()
             stop_unless_finite(loss.item(), network.parameters(), step)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
+            for optimiser in optimisers.values():
+                optimiser.step()
             done, stopped = step + 1, stopping()
             if done % settings.save_every == 0 or done == settings.steps or stopped:
                 save(done)
@@ -163,17 +166,28 @@ def _about(studies: Sequence[KeptStudy], joint: str, settings: RefinementSetting
     }
 
 
+def _optimisers(network: RefinementNetwork, settings: RefinementSettings) -> dict[str, torch.optim.Optimizer]:
+    """By the name of a checkpoint's part that holds what it knows."""
+    adam = partial(torch.optim.AdamW, weight_decay=settings.weight_decay)
+    groups = [{"params": list(network.parameters())}]
+    return with_muon(groups, adam) if settings.optimiser == "muon" else {OTHERS: adam(groups)}
+
+
 def _taken_up(
-    folder: Path, about: Mapping[str, object], network: RefinementNetwork, optimiser: torch.optim.Optimizer
+    folder: Path,
+    about: Mapping[str, object],
+    network: RefinementNetwork,
+    optimisers: Mapping[str, torch.optim.Optimizer],
 ) -> tuple[int, Tensors | None]:
-    """Put network and optimiser where an interrupted training left them; the next step, and the weights of the first
+    """Put network and optimisers where an interrupted training left them; the next step, and the weights of the first
     pass where there were some."""
     found = taken_up(folder, about)
     if found is None:
         shutil.rmtree(folder, ignore_errors=True)
         return 0, None
     network.load_state_dict(found.parts["network"])
-    restore_optimiser(optimiser, found.parts["optimiser"])
+    for name, one in optimisers.items():
+        restore_optimiser(one, found.parts[name])
     return found.step, found.parts.get("first_pass")
 
 

@@ -28,7 +28,7 @@ from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_fi
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
-from OrthoDiffusionLib.training.muon import ConvolutionMuon, is_hidden_convolution
+from OrthoDiffusionLib.training.muon import OTHERS, with_muon
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
@@ -275,21 +275,12 @@ def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict
     """By the name of a checkpoint's part that holds what it knows."""
     assert networks.segmentation is not None
     shares = [(networks.segmentation, 1.0), (networks.encoder, settings.encoder_rate)]
-    trained = [
-        (share, [weight for weight in network.parameters() if weight.requires_grad])
+    groups = [
+        {"params": [weight for weight in network.parameters() if weight.requires_grad], "share": share}
         for network, share in shares
         if share > 0
     ]
-    if settings.optimiser == "adam":
-        return {"optimiser": torch.optim.Adam([{"params": weights, "share": share} for share, weights in trained])}
-    hidden, others = (
-        [
-            {"params": [weight for weight in weights if is_hidden_convolution(weight) is kind], "share": share}
-            for share, weights in trained
-        ]
-        for kind in (True, False)
-    )
-    return {"optimiser": torch.optim.Adam(others), "muon": ConvolutionMuon(hidden)}
+    return with_muon(groups, torch.optim.Adam) if settings.optimiser == "muon" else {OTHERS: torch.optim.Adam(groups)}
 
 
 def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:

@@ -243,9 +243,10 @@ class RefinementSettings(BaseModel):
     """How a refinement is trained.
 
     Attributes:
-        learning_rate: of AdamW after the first steps; falls to zero along a cosine.
+        optimiser: `adam`, with weight decay, or `muon` for convolutions between hidden channels, and Adam for all else.
+        learning_rate: after the first steps; falls to zero along a cosine.
         warm_up: steps in which it rises.
-        weight_decay: of AdamW.
+        weight_decay: of Adam.
         steps: of the optimiser.
         batch: parts of slices a step.
         crop: coarse pixels along a part's edges, a multiple of four.
@@ -259,6 +260,7 @@ class RefinementSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    optimiser: Literal["adam", "muon"] = "adam"
     learning_rate: float = Field(default=2e-3, gt=0)
     warm_up: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)

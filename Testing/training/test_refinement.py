@@ -105,7 +105,7 @@ def same(one: RefinementNetwork, other: RefinementNetwork) -> bool:
 
 def test_interrupted_it_goes_on_exactly_where_it_was(kept: list[KeptStudy], tmp_path: Path) -> None:
     """Stopped before the second pass, killed within it, and killed after it."""
-    settings = SETTINGS.model_copy(update={"steps": 20, "first_pass_share": 0.5, "save_every": 4})
+    settings = SETTINGS.model_copy(update={"steps": 20, "first_pass_share": 0.5, "save_every": 4, "optimiser": "muon"})
     whole = train_refinement(kept, "knee", settings, lambda *_: None, tmp_path / "whole")
     begun_at: list[int] = []
 
