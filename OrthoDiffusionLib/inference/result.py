@@ -21,7 +21,7 @@ class SeriesRecord(_Part):
 
     Attributes:
         plane: the plane it was given for, or found to lie in.
-        name: the file's name, or the modality and number of a DICOM series; never a patient's name.
+        name: the file's name as it was given, or the modality and number of a DICOM series.
         series_uid: DICOM SeriesInstanceUID, where there is one.
         study_uid: DICOM StudyInstanceUID, where there is one.
         shape: voxels along i, j and k.
