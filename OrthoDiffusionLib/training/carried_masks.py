@@ -30,6 +30,7 @@ def with_masks_of(start: TrainedPlane, images: TrainedPlane, masks: TrainedPlane
     networks.segmentation.load_state_dict(masks.networks.segmentation.state_dict())
     other = masks.description.plane.value
     return TrainedPlane(description, networks.eval().requires_grad_(False)).told(
-        f"Decoder of the {other} plane taken over, and what its encoder had changed by with it.",
+        f"Decoder of the {other} plane taken over, and what its encoder had changed by with it"
+        f" ({masks.description.history[-1].rstrip('.')}).",
         encoder_saw=description.after("masks", 1.0),
     )

@@ -17,6 +17,7 @@ import torch
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_phantoms
 from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
+from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.training.carried_masks import with_masks_of
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
@@ -95,7 +96,8 @@ def train_masks(plane: Plane, folder: Path, processes: int, rounds: int | None =
             start, studies, settings, _printer(plane), folder=output / "unfinished", log_folder=output
         )
         save_plane(output, trained, {})
-        shutil.rmtree(output / "unfinished", ignore_errors=True)
+    # Here and not above, for it may have been killed in between.
+    shutil.rmtree(output / "unfinished", ignore_errors=True)
     return output
 
 
@@ -150,8 +152,8 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) ->
         trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "unfinished")
         described = described_refinement(trained, "knee", digest, settings)
         save_refinement(output, described)
-        shutil.rmtree(output / "unfinished", ignore_errors=True)
         print(described.description.history, flush=True)
+    shutil.rmtree(output / "unfinished", ignore_errors=True)
     return output
 
 
@@ -170,6 +172,13 @@ def _printer(plane: Plane) -> Callable[[int, float, float | None], None]:
 
 def main() -> None:
     """Train what is missing, and write the bundle."""
+    try:
+        _made()
+    except OrthoDiffusionError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _made() -> None:
     parser = argparse.ArgumentParser(description="Train the demonstration model on phantoms.")
     parser.add_argument("--output", type=Path, default=Path("training-output"))
     parser.add_argument("--processes", type=int, default=2, help="that prepare phantoms")

@@ -1,4 +1,7 @@
-"""Muon for convolutions (Jordan et al. 2024): steps in which all directions of a weight matrix change alike."""
+"""Muon for convolutions (Jordan et al. 2024): steps in which all directions of a weight matrix change alike.
+
+It needs PyTorch 2.9; `optimisers.py` imports this where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,6 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-OTHERS = "optimiser"
-"""Part of a checkpoint that is of the one optimiser, or of that beside Muon."""
-
-HIDDEN = 16
-"""Channels at least on both sides of what Muon is for: layers within a network, not those of the image or classes."""
-
-
-def is_hidden_convolution(weight: torch.Tensor) -> bool:
-    """Whether these are the weights of a convolution of planes or volumes between hidden channels."""
-    return weight.ndim >= 4 and min(weight.shape[:2]) >= HIDDEN
-
 
 class ConvolutionMuon(torch.optim.Muon):
     """Torch's Muon, which takes matrices alone, for the weights of convolutions: a row for each channel that goes out.
@@ -26,7 +18,7 @@ class ConvolutionMuon(torch.optim.Muon):
     Its changes are as large as Adam's of the same learning rate would be (Liu et al. 2025, "Muon is scalable").
 
     Args:
-        groups: of weights that `is_hidden_convolution`, as any optimiser takes them.
+        groups: of weights of convolutions, not transposed ones, as any optimiser takes them.
     """
 
     def __init__(self, groups: Iterable[Mapping[str, Any]]) -> None:
@@ -55,27 +47,6 @@ class ConvolutionMuon(torch.optim.Muon):
             weight.copy_(matrix.view_as(weight))
             matrix.grad = None
         return result
-
-
-def with_muon(
-    groups: Iterable[Mapping[str, Any]], others: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
-) -> dict[str, torch.optim.Optimizer]:
-    """Muon for the convolutions among the weights to be trained, and another optimiser for all else.
-
-    Args:
-        groups: as any optimiser takes them.
-        others: makes the other optimiser.
-
-    Returns:
-        by the name of a checkpoint's part for what it knows.
-    """
-    hidden: list[dict[str, Any]] = []
-    rest: list[dict[str, Any]] = []
-    for group in groups:
-        for chosen, kind in ((hidden, True), (rest, False)):
-            weights = [weight for weight in group["params"] if is_hidden_convolution(weight) is kind]
-            chosen.append({**group, "params": weights})
-    return {OTHERS: others(rest), "muon": ConvolutionMuon(hidden)}
 
 
 def _matrix(weight: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ from OrthoDiffusionLib.training.checkpoints import (
 )
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
-from OrthoDiffusionLib.training.muon import OTHERS, with_muon
+from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
@@ -39,6 +39,9 @@ from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float], None]
 """Told the step, counted from 0, and its loss."""
+
+FIRST_PASS = "first-pass"
+"""Folder of what the first pass finds."""
 
 VALIDATION_SIZE = 10
 """Studies at most that a validation looks at, all slices of all planes: half a minute each on one core."""
@@ -105,33 +108,38 @@ def train_refinement(
     structures = load_joint(joint).structures
     one_piece = [structure.label for structure in structures if structure.one_piece]
     network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
-    optimisers = _optimisers(network, settings)
+    updating = _optimisers(network, settings)
     second_from = round(settings.first_pass_share * settings.steps)
     about = _about(studies, joint, settings)
-    first, first_pass = _taken_up(folder, about, network, optimisers)
+    first, first_pass = _taken_up(folder, about, network, updating)
 
     def save(done: int) -> None:
-        parts = {name: optimiser_tensors(one) for name, one in optimisers.items()}
+        parts = {name: optimiser_tensors(one) for name, one in updating.items()}
         parts["network"] = _copied(network)
         if first_pass is not None:
             parts["first_pass"] = dict(first_pass)
         save_checkpoint(folder, Checkpoint(done, parts, about))
 
-    def seen_once(weights: Tensors) -> list[KeptStudy]:
+    def seen_once(weights: Tensors, step: int, stopping: Callable[[], bool]) -> list[KeptStudy]:
+        def going_on(share: float) -> None:
+            if stopping():
+                raise stopped_after(step)
+            tell("Second pass", share)
+
         once = copy.deepcopy(network)
         once.load_state_dict(weights)
-        return with_first_pass(once, train, one_piece, folder / "first-pass", partial(tell, "Second pass"))
+        return with_first_pass(once, train, one_piece, folder / FIRST_PASS, going_on)
 
-    if first_pass is not None:
-        train = seen_once(first_pass)
     with asked_to_stop() as stopping:
+        if first_pass is not None:
+            train = seen_once(first_pass, first, stopping)
         for step in range(first, settings.steps):
             if step == second_from and first_pass is None:
                 first_pass = _copied(network)
                 # What is found now goes with these weights, however often it is interrupted.
                 save(step)
-                train = seen_once(first_pass)
-            for group in (group for one in optimisers.values() for group in one.param_groups):
+                train = seen_once(first_pass, step, stopping)
+            for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
             network.zero_grad(set_to_none=True)
@@ -141,7 +149,7 @@ def train_refinement(
             loss.backward()
             stop_unless_finite(loss.item(), network.parameters(), step)
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            for optimiser in optimisers.values():
+            for optimiser in updating.values():
                 optimiser.step()
             done, stopped = step + 1, stopping()
             if done % settings.save_every == 0 or done == settings.steps or stopped:
@@ -170,23 +178,25 @@ def _optimisers(network: RefinementNetwork, settings: RefinementSettings) -> dic
     """By the name of a checkpoint's part that holds what it knows."""
     adam = partial(torch.optim.AdamW, weight_decay=settings.weight_decay)
     groups = [{"params": list(network.parameters())}]
-    return with_muon(groups, adam) if settings.optimiser == "muon" else {OTHERS: adam(groups)}
+    return optimisers(settings.optimiser, network, groups, adam, edges=(network.enter, network.leave))
 
 
 def _taken_up(
     folder: Path,
     about: Mapping[str, object],
     network: RefinementNetwork,
-    optimisers: Mapping[str, torch.optim.Optimizer],
+    updating: Mapping[str, torch.optim.Optimizer],
 ) -> tuple[int, Tensors | None]:
     """Put network and optimisers where an interrupted training left them; the next step, and the weights of the first
     pass where there were some."""
     found = taken_up(folder, about)
+    if found is None or "first_pass" not in found.parts:
+        # What other weights found does not go with those that there will be.
+        shutil.rmtree(folder / FIRST_PASS, ignore_errors=True)
     if found is None:
-        shutil.rmtree(folder, ignore_errors=True)
         return 0, None
     network.load_state_dict(found.parts["network"])
-    for name, one in optimisers.items():
+    for name, one in updating.items():
         restore_optimiser(one, found.parts[name])
     return found.step, found.parts.get("first_pass")
 

@@ -28,7 +28,7 @@ from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_fi
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
-from OrthoDiffusionLib.training.muon import OTHERS, with_muon
+from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
@@ -39,6 +39,9 @@ from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
+
+SETTINGS_BEFORE = {"scanned_share": 0.0, "optimiser": "adam", "split_seed": None}
+"""What a checkpoint does not tell that is older than these settings."""
 
 PUBLISHED_REDUCTION = 16
 """By which the encoder must make a window smaller for the published decoder, which doubles four times."""
@@ -63,7 +66,8 @@ def train_segmentation(
 
     Args:
         start: networks whose encoder, and decoder if it has the same form, training starts from.
-        studies: prepared at five quarters of the window's size or at its size; those without masks are left out.
+        studies: prepared at five quarters of the window's size, or at its size where none is scanned anew; those
+            without masks are left out.
         settings: of the training.
         report: told each step.
         device: to train on.
@@ -88,8 +92,7 @@ def train_segmentation(
             f"Fewer than two patients have {plane.value} series with masks.",
             "Name label maps in the dataset manifest.",
         )
-    held_out = share_held_out(settings.validation_share, len(set(patients)))
-    parts = split(patients, {"validation": held_out, "train": 1 - held_out}, settings.seed)
+    parts = training_split(patients, settings)
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))
     networks, description = _networks(start, settings)
     networks.to(device)
@@ -101,7 +104,7 @@ def train_segmentation(
             f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
             f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
         )
-    optimisers = _optimisers(networks, settings)
+    updating = _optimisers(networks, settings)
     if settings.start_share > 0 and (
         start.networks.segmentation is None or start.description.skips != description.skips
     ):
@@ -118,7 +121,7 @@ def train_segmentation(
         )
     begun = _copied(networks)
     about = _about(start, usable, settings)
-    reached = _taken_up(folder, about, networks, optimisers) or _Reached(0, -1.0, begun, 0)
+    reached = _taken_up(folder, about, networks, updating) or _Reached(0, -1.0, begun, 0)
     first, best, best_state, waited = reached
     step = first - 1
 
@@ -134,10 +137,10 @@ def train_segmentation(
     heard = nullcontext(lambda: False) if folder is None else asked_to_stop()
     with loss_log(log_folder, first, ("loss", "dice")) as log, heard as stopping:
         for step, drawn in prefetched(batches, first, last, workers):
-            for group in (group for one in optimisers.values() for group in one.param_groups):
+            for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
             with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
-                loss = _step(networks, optimisers.values(), drawn, settings, layout, step)
+                loss = _step(networks, updating.values(), drawn, settings, layout, step)
             score, done = None, step + 1
             if done % settings.validate_every == 0 or done == settings.steps:
                 score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
@@ -151,7 +154,7 @@ def train_segmentation(
                 parts_now = {
                     "networks": _copied(networks),
                     "best": best_state,
-                    **{name: optimiser_tensors(one) for name, one in optimisers.items()},
+                    **{name: optimiser_tensors(one) for name, one in updating.items()},
                 }
                 save_checkpoint(folder, Checkpoint(done, parts_now, {**about, "dice": best, "waited": waited}))
                 saved = done
@@ -178,6 +181,18 @@ def train_segmentation(
         f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
     )
+
+
+def training_split(patients: Sequence[str], settings: SegmentationSettings) -> dict[str, list[int]]:
+    """Numbers of the studies that are trained on, `train`, and of those that choose the weights, `validation`.
+
+    Args:
+        patients: whose study each is; at least two.
+        settings: whose share and seed split them.
+    """
+    held_out = share_held_out(settings.validation_share, len(set(patients)))
+    seed = settings.seed if settings.split_seed is None else settings.split_seed
+    return split(patients, {"validation": held_out, "train": 1 - held_out}, seed)
 
 
 def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[str, torch.Tensor]:
@@ -218,16 +233,16 @@ def _taken_up(
     folder: Path | None,
     about: Mapping[str, object],
     networks: PlaneNetworks,
-    optimisers: Mapping[str, torch.optim.Optimizer],
+    updating: Mapping[str, torch.optim.Optimizer],
 ) -> _Reached | None:
     """Put networks and optimisers where an interrupted training left them; None when there was none."""
-    # What checkpoints from before there were other weights to start from, scans anew and optimisers do not tell.
-    earlier = {"start_weights": about["start_weights"], "settings": {"scanned_share": 0.0, "optimiser": "adam"}}
+    # Older ones did not look at what weights a training starts from.
+    earlier = {"start_weights": about["start_weights"], "settings": SETTINGS_BEFORE}
     found = taken_up(folder, about, earlier)
     if found is None:
         return None
     networks.load_state_dict(found.parts["networks"])
-    for name, one in optimisers.items():
+    for name, one in updating.items():
         restore_optimiser(one, found.parts[name])
     return _Reached(found.step, found.about["dice"], found.parts["best"], found.about["waited"])
 
@@ -280,7 +295,7 @@ def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict
         for network, share in shares
         if share > 0
     ]
-    return with_muon(groups, torch.optim.Adam) if settings.optimiser == "muon" else {OTHERS: torch.optim.Adam(groups)}
+    return optimisers(settings.optimiser, networks, groups, torch.optim.Adam)
 
 
 def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
@@ -300,7 +315,7 @@ def _fastest_layout(
 
 def _step(
     networks: PlaneNetworks,
-    optimisers: Collection[torch.optim.Optimizer],
+    updating: Collection[torch.optim.Optimizer],
     parts: Sequence[NoisedWindows],
     settings: SegmentationSettings,
     layout: torch.memory_format,
@@ -322,6 +337,6 @@ def _step(
     trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
     stop_unless_finite(total, trained, step)
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
-    for optimiser in optimisers:
+    for optimiser in updating:
         optimiser.step()
     return total

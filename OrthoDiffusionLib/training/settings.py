@@ -13,6 +13,8 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.resources import resources_folder
 
+OptimiserKind = Literal["adam", "muon"]
+
 
 class PretrainSettings(BaseModel):
     """How a denoising network is pre-trained; the defaults are the published recipe.
@@ -156,9 +158,11 @@ class SegmentationSettings(FineTuneSettings):
         scanned_share: share of the windows that are scanned anew, each with a contrast, a resolution and artefacts of
             its own, from phantoms whose anatomy is kept; the others, and those of the validation, are cut out of the
             prepared scans.
-        optimiser: `adam`, or `muon` for convolutions between hidden channels, and Adam for all else.
+        optimiser: `adam`, or `muon` beside it for convolutions between hidden channels.
         validate_every: steps between validations, each of which saves a checkpoint.
         save_every: steps between other checkpoints.
+        split_seed: of the split alone; None for `seed`. Networks that are trained further with another seed must keep
+            it, or the studies that choose their weights are some that they have learnt from.
         patience: validations without a better Dice after which training ends.
         precision: of the multiplications.
     """
@@ -173,9 +177,10 @@ class SegmentationSettings(FineTuneSettings):
     start_share: float = Field(default=0.0, ge=0, lt=1)
     contrast_share: float = Field(default=0.0, ge=0, le=1)
     scanned_share: float = Field(default=0.0, ge=0, le=1)
-    optimiser: Literal["adam", "muon"] = "adam"
+    optimiser: OptimiserKind = "adam"
     validate_every: int = Field(default=200, ge=1)
     save_every: int = Field(default=200, ge=1)
+    split_seed: int | None = Field(default=None, ge=0)
     patience: int = Field(default=5, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -243,7 +248,7 @@ class RefinementSettings(BaseModel):
     """How a refinement is trained.
 
     Attributes:
-        optimiser: `adam`, with weight decay, or `muon` for convolutions between hidden channels, and Adam for all else.
+        optimiser: `adam`, with weight decay, or `muon` beside it for convolutions between hidden channels.
         learning_rate: after the first steps; falls to zero along a cosine.
         warm_up: steps in which it rises.
         weight_decay: of Adam.
@@ -260,7 +265,7 @@ class RefinementSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    optimiser: Literal["adam", "muon"] = "adam"
+    optimiser: OptimiserKind = "adam"
     learning_rate: float = Field(default=2e-3, gt=0)
     warm_up: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)

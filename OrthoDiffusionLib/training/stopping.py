@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,13 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether the process was asked to end (SIGTERM, as schedulers send it before they kill) since the block began."""
+    """Whether the process was asked to end (SIGTERM, as schedulers send it before they kill) since the block began.
+
+    Only a process's main thread is told of signals: in another one it is never asked.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     asked: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     try:

@@ -28,7 +28,7 @@ from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import prefetched
-from OrthoDiffusionLib.training.segmentation_training import train_segmentation
+from OrthoDiffusionLib.training.segmentation_training import train_segmentation, training_split
 from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings
 from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
 from OrthoDiffusionLib.training.trained_plane import (
@@ -213,7 +213,9 @@ def test_a_changed_encoder_drops_the_other_head(start: TrainedPlane, studies: li
     assert len(tuned.description.history) == 3
 
 
-def test_training_is_the_same_each_time_and_with_threads(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+def test_training_is_the_same_each_time_and_batches_keep_their_order(
+    start: TrainedPlane, studies: list[CachedStudy]
+) -> None:
     settings = SegmentationSettings(steps=2, batch=2, together=1)
     first, second = (train_segmentation(start, studies, settings, lambda *_: None) for _ in range(2))
     assert same(list(first.networks.state_dict().values()), list(second.networks.state_dict().values()))
@@ -270,6 +272,15 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
         train_segmentation(start, studies, SegmentationSettings(decoder="published"), lambda *_: None)
     with pytest.raises(OrthoDiffusionError, match="Parts of 10 pixels"):
         train_segmentation(start, studies, settings.model_copy(update={"crop": 10}), lambda *_: None)
+
+
+def test_a_second_round_holds_out_the_same_patients() -> None:
+    patients = [f"patient-{number}" for number in range(40)]
+    first, again, other = (
+        training_split(patients, SegmentationSettings(seed=seed, split_seed=split_seed))["validation"]
+        for seed, split_seed in ((3, None), (4, 3), (4, None))
+    )
+    assert first == again != other
 
 
 def test_part_of_the_weights_before_is_kept(start: TrainedPlane, studies: list[CachedStudy]) -> None:

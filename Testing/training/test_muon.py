@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.training.checkpoints import optimiser_tensors, restore_optimiser
-from OrthoDiffusionLib.training.muon import ConvolutionMuon, is_hidden_convolution
+from OrthoDiffusionLib.training.muon import ConvolutionMuon
+from OrthoDiffusionLib.training.optimisers import optimisers
 
 RATE = 1e-3
 
@@ -70,7 +73,18 @@ def test_it_goes_on_exactly_where_it_was() -> None:
 
 
 def test_it_is_for_convolutions_between_hidden_channels() -> None:
-    chosen = [layer for layer in (_convolution(), nn.Conv2d(16, 16, 1)) if is_hidden_convolution(layer.weight)]
-    left = [nn.Conv3d(1, 32, 3), nn.Conv3d(32, 12, 1), nn.Linear(32, 32), nn.Conv1d(32, 32, 1)]
-    assert len(chosen) == 2
-    assert not any(is_hidden_convolution(layer.weight) for layer in left)
+    hidden, edge = nn.Conv2d(16, 16, 1), nn.Conv2d(32, 48, 3)
+    others = (nn.Conv3d(1, 32, 3), nn.Conv3d(32, 12, 1), nn.Linear(32, 32), nn.ConvTranspose3d(32, 32, 2))
+    network = nn.Sequential(hidden, edge, *others)
+    groups = [{"params": list(network.parameters()), "share": 0.5}]
+    made = optimisers("muon", network, groups, torch.optim.Adam, edges=(edge,))
+    assert [group["share"] for one in made.values() for group in one.param_groups] == [0.5, 0.5]
+    assert [tuple(weight.shape) for weight in made["muon"].param_groups[0]["params"]] == [(16, 16)]
+    assert len(made["optimiser"].param_groups[0]["params"]) == len(list(network.parameters())) - 1
+    assert list(optimisers("adam", network, groups, torch.optim.Adam)) == ["optimiser"]
+
+
+def test_a_pytorch_without_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(OrthoDiffusionError, match=r"no Muon\. Set optimiser: adam, or install PyTorch 2\.9"):
+        optimisers("muon", nn.Linear(1, 1), [], torch.optim.Adam)

@@ -78,8 +78,8 @@ def kept(dataset: Path) -> list[KeptStudy]:
 def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy], tmp_path: Path) -> None:
     losses: list[float] = []
     told: list[str] = []
-    (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "without a checkpoint").touch()
+    (tmp_path / "first" / "first-pass").mkdir(parents=True)
+    (tmp_path / "first" / "first-pass" / "0.safetensors").write_text("of a training whose checkpoint is gone")
     trained = train_refinement(
         kept,
         "knee",
@@ -93,7 +93,6 @@ def test_it_learns_outlines_that_the_networks_do_not_know(kept: list[KeptStudy],
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     assert trained.before < 0.3
     assert trained.after > 0.8
-    assert not (tmp_path / "first" / "without a checkpoint").exists()
     again = train_refinement(kept, "knee", SETTINGS, lambda *_: None, tmp_path / "again")
     assert again.after == trained.after
     assert same(trained.network, again.network)
@@ -137,6 +136,8 @@ def test_interrupted_it_goes_on_exactly_where_it_was(kept: list[KeptStudy], tmp_
         go_on(asked_to_end)
     with pytest.raises(KeyboardInterrupt):
         go_on(lambda *_: None, killed_between)
+    with pytest.raises(OrthoDiffusionError, match="stopped after 10 steps; the checkpoint is kept"):
+        go_on(lambda *_: None, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     found = len(list((tmp_path / "broken" / "first-pass").iterdir()))
     assert 0 < found < whole.studies
     with pytest.raises(KeyboardInterrupt):
