@@ -160,14 +160,17 @@ def prepare_phantoms(
         maps: label maps of knees, whose anatomies the studies have in place of drawn ones.
 
     Raises:
-        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; UNREADABLE_FILE, when
-            a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and
-            `outcomes` raise.
-        OSError: when a label map is gone.
+        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; FILE_NOT_FOUND, when
+            one is gone; UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes,
+            what `working_processes` and `outcomes` raise.
     """
+    from OrthoDiffusionLib.datasets.label_map_use import label_map_key
+
     jobs = []
     for seed in seeds:
-        anatomy = joint if maps is None else f"{joint}-map-{maps.key(seed)}"
+        anatomy = joint
+        if maps is not None:
+            anatomy += f"-map-{label_map_key(maps, seed)}-{_code_hash(READING_CODE)[:12]}"
         kind = anatomy + (f"-random{random_contrasts}" if random_contrasts else "")
         kept = folder / f"{phantom_key(f'{anatomy}-anatomy', seed, 0)}.npz" if keep_anatomies else None
         make = partial(_phantom, seed, size, joint, random_contrasts, kept, maps)

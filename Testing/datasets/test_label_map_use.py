@@ -1,0 +1,97 @@
+"""Label maps that studies are made of: looked at before the long work, and looked at again when they change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from OrthoDiffusionLib.cli.datasets import prepared_studies
+from OrthoDiffusionLib.cli.left_out import LeftOut
+from OrthoDiffusionLib.datasets import cache
+from OrthoDiffusionLib.datasets.label_map_use import label_map_key
+from OrthoDiffusionLib.datasets.stacks import StudyStacks
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
+from OrthoDiffusionLib.volumes.writing import write_labels
+
+BAD = np.full((4, 4, 4), 40, np.int16)
+
+
+def knee(shift: int = 0) -> np.ndarray:
+    """Boxes for femur, tibia and fibula, (i, j, k) in mm of RAS."""
+    labels = np.zeros((100, 60, 120), np.int16)
+    labels[10:70, 10 + shift : 50, 65:110] = 1
+    labels[10:70, 10:50, 10:60] = 2
+    labels[75:85, 20:30, 10:50] = 3
+    return labels
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """A folder of two people's label maps and one that is none, between them."""
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, labels in (("anna", knee()), ("ben", BAD), ("carl", knee(1))):
+        write_labels(folder / f"{name}.nii.gz", labels, np.eye(4))
+    return folder
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds that studies were made of: nothing is scanned."""
+    seeds: list[int] = []
+
+    def noted(seed: int, *_: object) -> StudyStacks:
+        seeds.append(seed)
+        return StudyStacks(f"phantom-{seed}", f"patient-{seed}", {}, np.zeros(1, np.float32), None, "knee")
+
+    monkeypatch.setattr(cache, "_phantom", noted)
+    return seeds
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_label_map_that_is_gone_is_told_as_such(maps: Path, made: list[int], tmp_path: Path, beside: bool) -> None:
+    paths = (*((maps / "anna.nii.gz",) if beside else ()), tmp_path / "gone.nii.gz")
+    with pytest.raises(OrthoDiffusionError, match="There is no such file or folder") as refusal:
+        prepared_studies(None, "0:4", tmp_path, 16, left_out=LeftOut(True), maps=LabelMapTurns(paths))
+    assert refusal.value.kind is ErrorKind.FILE_NOT_FOUND
+    assert not made
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_voxels_beside_a_header_are_part_of_the_key(tmp_path: Path, suffix: str) -> None:
+    def written(labels: np.ndarray) -> Path:
+        image = sitk.GetImageFromArray(labels.transpose(2, 1, 0))
+        image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+        sitk.WriteImage(image, str(tmp_path / f"map{suffix}"))
+        return tmp_path / f"map{suffix}"
+
+    maps = LabelMapTurns((written(knee()),))
+    before, header = label_map_key(maps, 0), maps.key(0)
+    kept = maps.paths[0].with_name(f"kept{suffix}")
+    shutil.copy2(maps.paths[0], kept)
+    written(knee(1))
+    shutil.copy2(kept, maps.paths[0])
+    assert maps.key(0) == header
+    assert label_map_key(maps, 0) != before
+    written(knee())
+    shutil.copy2(kept, maps.paths[0])
+    assert label_map_key(maps, 0) == before
+
+
+def test_another_reader_makes_studies_of_label_maps_again_and_no_others(
+    maps: Path, made: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = LabelMapTurns((maps / "anna.nii.gz",))
+
+    def files() -> list[Path]:
+        return [cache.prepare_phantoms([3], tmp_path, 16, maps=one)[0].path for one in (None, some)]
+
+    before, code_hash = files(), cache._code_hash
+    monkeypatch.setattr(cache, "_code_hash", lambda of: "another" if of == cache.READING_CODE else code_hash(of))
+    after = files()
+    assert before[0] == after[0] and before[1] != after[1]
