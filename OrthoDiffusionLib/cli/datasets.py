@@ -49,7 +49,7 @@ Workers = Annotated[int, typer.Option(help="Processes that prepare studies.", mi
 
 SkipUnusable = Annotated[
     bool,
-    typer.Option("--skip-unusable", help="Leave out studies of the dataset that cannot be read, and say which."),
+    typer.Option("--skip-unusable", help="Leave out studies and label maps that cannot be used, and say which."),
 ]
 
 
@@ -106,7 +106,8 @@ def prepared_studies(
         size: pixels.
         processes: that prepare.
         joint: of the phantoms; None for the knee.
-        left_out: told the manifest's studies that cannot be used, if they are to be left out; None to refuse them.
+        left_out: told the manifest's studies, or the label maps, that cannot be used, if they are to be left out; None
+            to refuse them.
         random_contrasts: how often phantoms are also scanned in a contrast of chance.
         keep_anatomies: whether phantoms are to be scanned anew.
         maps: label maps whose anatomies the phantoms have.
@@ -142,6 +143,7 @@ def prepared_studies(
         random_contrasts=random_contrasts,
         keep_anatomies=keep_anatomies,
         maps=maps,
+        leave_out=left_out and left_out.if_wanted,
     )
 
 

@@ -53,6 +53,35 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
+def turns(folder: Path) -> LabelMapTurns:
+    return LabelMapTurns(tuple(sorted(folder.iterdir())))
+
+
+def test_a_bad_map_is_told_before_any_study_is_made_or_left_out_if_asked(
+    maps: Path, made: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepared(left_out: LeftOut) -> list[str]:
+        studies = prepared_studies(None, "0:7", tmp_path / "cache", 16, left_out=left_out, maps=turns(maps))
+        return [study.id for study in studies]
+
+    with pytest.raises(OrthoDiffusionError, match="Label map 2 of 3: The value 40") as refusal:
+        prepared(LeftOut(False))
+    assert refusal.value.kind is ErrorKind.BAD_LABEL_MAP
+    assert "leave the label map out with --skip-unusable" in refusal.value.action
+    assert not made
+    skipping = LeftOut(True)
+    left = [f"phantom-{seed}" for seed in (0, 2, 3, 5, 6)]
+    assert prepared(skipping) == left
+    told = capsys.readouterr().err
+    assert "1 label map is left out:" in told and told.count("value 40") == 1
+    assert "ben" not in (tmp_path / "cache" / "unusable-studies.tsv").read_text(encoding="utf-8")
+    assert len(made) == 5
+    # Of maps whose studies are prepared nothing is read again.
+    write_labels(maps / "ben.nii.gz", knee(2), np.eye(4))
+    assert len(prepared(LeftOut(False))) == 7 and sorted(made[5:]) == [1, 4]
+    assert not (tmp_path / "cache" / "unusable-studies.tsv").exists()
+
+
 @pytest.mark.parametrize("beside", [True, False])
 def test_a_label_map_that_is_gone_is_told_as_such(maps: Path, made: list[int], tmp_path: Path, beside: bool) -> None:
     paths = (*((maps / "anna.nii.gz",) if beside else ()), tmp_path / "gone.nii.gz")
