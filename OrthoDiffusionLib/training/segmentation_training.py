@@ -86,7 +86,7 @@ def train_segmentation(
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
             f"Fewer than two patients have {plane.value} series with masks.",
-            "Name label maps in the dataset manifest.",
+            "Name label maps of more patients, in the dataset manifest or, for phantoms, with --labels.",
         )
     held_out = share_held_out(settings.validation_share, len(set(patients)))
     parts = split(patients, {"validation": held_out, "train": 1 - held_out}, settings.seed)

@@ -82,6 +82,15 @@ def test_a_bad_map_is_told_before_any_study_is_made_or_left_out_if_asked(
     assert not (tmp_path / "cache" / "unusable-studies.tsv").exists()
 
 
+def test_a_single_label_map_is_refused_before_any_study_is_made(maps: Path, made: list[int], tmp_path: Path) -> None:
+    (maps / "carl.nii.gz").unlink()
+    for some, left_out in ((turns(maps), LeftOut(True)), (LabelMapTurns((maps / "anna.nii.gz",) * 2), LeftOut(False))):
+        with pytest.raises(OrthoDiffusionError, match="One label map is too few to train on") as refusal:
+            prepared_studies(None, "0:4", tmp_path / "cache", 16, left_out=left_out, maps=some)
+        assert refusal.value.kind is ErrorKind.USAGE
+    assert not made
+
+
 @pytest.mark.parametrize("beside", [True, False])
 def test_a_label_map_that_is_gone_is_told_as_such(maps: Path, made: list[int], tmp_path: Path, beside: bool) -> None:
     paths = (*((maps / "anna.nii.gz",) if beside else ()), tmp_path / "gone.nii.gz")
