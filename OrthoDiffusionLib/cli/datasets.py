@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -12,6 +13,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.cli.left_out import LeftOut
     from OrthoDiffusionLib.datasets.cache import CachedStudy
+    from OrthoDiffusionLib.datasets.unusable import LeaveOut, UnusableStudy
     from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
@@ -49,7 +51,7 @@ Workers = Annotated[int, typer.Option(help="Processes that prepare studies.", mi
 
 SkipUnusable = Annotated[
     bool,
-    typer.Option("--skip-unusable", help="Leave out studies of the dataset that cannot be read, and say which."),
+    typer.Option("--skip-unusable", help="Leave out studies and label maps that cannot be used, and say which."),
 ]
 
 
@@ -106,15 +108,16 @@ def prepared_studies(
         size: pixels.
         processes: that prepare.
         joint: of the phantoms; None for the knee.
-        left_out: told the manifest's studies that cannot be used, if they are to be left out; None to refuse them.
+        left_out: told the manifest's studies, or the label maps, that cannot be used, if they are to be left out; None
+            to refuse them.
         random_contrasts: how often phantoms are also scanned in a contrast of chance.
         keep_anatomies: whether phantoms are to be scanned anew.
         maps: label maps whose anatomies the phantoms have.
 
     Raises:
         OrthoDiffusionError: USAGE, unless exactly one of both is given and the seeds are two rising numbers, or for a
-            joint without phantoms, or a contrast of chance, a new scan or a label map's anatomy of what is no phantom;
-            what reading the dataset and label maps raises.
+            joint without phantoms, or a contrast of chance, a new scan or a label map's anatomy of what is no phantom,
+            or for a single label map; what reading the dataset and label maps raises.
     """
     from OrthoDiffusionLib.datasets.cache import prepare_manifest, prepare_phantoms
     from OrthoDiffusionLib.datasets.manifest import read_manifest
@@ -133,6 +136,10 @@ def prepared_studies(
                 "Name seeds with --phantoms, or leave out --labels: a dataset names its own label maps.",
             )
         return prepare_manifest(read_manifest(dataset), cache, size, processes, left_out and left_out.if_wanted)
+    leave_out = left_out and left_out.if_wanted
+    if maps is not None:
+        _check_knees(maps)
+        leave_out = leave_out and _leaving_two(leave_out, min(len(seeds), len(maps.paths)))
     return prepare_phantoms(
         seeds,
         cache,
@@ -142,6 +149,34 @@ def prepared_studies(
         random_contrasts=random_contrasts,
         keep_anatomies=keep_anatomies,
         maps=maps,
+        leave_out=leave_out,
+    )
+
+
+def _check_knees(maps: LabelMapTurns) -> None:
+    """Refuse a single label map, after what is wrong with it; all of its studies are one patient's."""
+    if len({path.resolve() for path in maps.paths}) > 1:
+        return
+    maps.label_map(0)
+    raise _too_few_knees()
+
+
+def _leaving_two(leave_out: LeaveOut, count: int) -> LeaveOut:
+    """As `leave_out`, and refuse what is left of so many label maps if it is a single one."""
+
+    def told(unusable: Sequence[UnusableStudy]) -> None:
+        leave_out(unusable)
+        if count - len(unusable) < 2:
+            raise _too_few_knees()
+
+    return told
+
+
+def _too_few_knees() -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.USAGE,
+        "One label map is too few to train on, for one knee at least is held out for the validation.",
+        "Name more label maps with --labels, or leave it out to train on the phantoms' own anatomy.",
     )
 
 

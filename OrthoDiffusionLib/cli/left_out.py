@@ -1,4 +1,4 @@
-"""What a command says of the studies that it leaves out because they cannot be read."""
+"""What a command says of the studies and label maps that it leaves out because they cannot be used."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class LeftOut:
-    """Studies that are left out if a person wants that, and said at once unless that is left for later.
+    """Studies or label maps that are left out if a person wants that, and said at once unless that is left for later.
 
     Args:
-        skip: whether they are left out; what cannot be read is refused else.
+        skip: whether they are left out; what cannot be used is refused else.
         at_once: whether they are said when they are told; processes that share a training would all say it.
     """
 
@@ -28,7 +28,7 @@ class LeftOut:
         self._studies: tuple[UnusableStudy, ...] = ()
 
     def __call__(self, studies: Sequence[UnusableStudy]) -> None:
-        """Take note of studies that are left out."""
+        """Take note of what is left out."""
         self._studies = tuple(studies)
         if self._at_once:
             self.say()
@@ -54,5 +54,5 @@ class LeftOut:
 
     @property
     def _count(self) -> str:
-        count = len(self._studies)
-        return f"{count} {'study of the dataset is' if count == 1 else 'studies of the dataset are'}"
+        count, called = len(self._studies), self._studies[0].called
+        return f"{count} {called.one}{called.whose} is" if count == 1 else f"{count} {called.many}{called.whose} are"

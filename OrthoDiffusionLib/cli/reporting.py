@@ -71,7 +71,7 @@ def reported(as_json: bool = False, kept: str = "Nothing was written.", when_sho
                 shortage.action = when_short
             _tell(shortage, as_json)
         if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
-            _tell(_not_readable(error) if _withheld(error) else _not_writable(error), as_json)
+            _tell(_not_opened(error) if _withheld(error) else _not_writable(error), as_json)
         log.debug("unforeseen error", exc_info=error)
         _tell(
             OrthoDiffusionError(
@@ -96,15 +96,15 @@ def check_writable(output: Path) -> None:
 
 
 def _withheld(error: OSError) -> bool:
-    """Whether what the system refused is there, and this user may not read it."""
+    """Whether what the system refused is there, and this user may not read it; what was tried, the error says not."""
     return isinstance(error.filename, str) and os.path.exists(error.filename) and not os.access(error.filename, os.R_OK)
 
 
-def _not_readable(error: OSError) -> OrthoDiffusionError:
+def _not_opened(error: OSError) -> OrthoDiffusionError:
     return OrthoDiffusionError(
         ErrorKind.UNREADABLE_FILE,
-        "You have no right to read a file or folder that is needed.",
-        "Have its owner give you the right; `orthodiffusion --debug ...` names it.",
+        "You have no right to open a file or folder that is to be read or written.",
+        "Have its owner give you the right, or choose another one; `orthodiffusion --debug ...` names it.",
         detail=str(error),
     )
 

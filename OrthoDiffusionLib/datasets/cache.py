@@ -144,8 +144,12 @@ def prepare_phantoms(
     random_contrasts: int = 0,
     keep_anatomies: bool = False,
     maps: LabelMapTurns | None = None,
+    leave_out: LeaveOut | None = None,
 ) -> list[CachedStudy]:
     """Phantom studies of these seeds, in order; those whose files are missing or broken are made.
+
+    All label maps of studies that are to be made are looked at before any is made, and those that cannot be used are
+    refused or left out with their studies; a seed takes the same one all the same.
 
     Args:
         seeds: of the studies.
@@ -158,21 +162,33 @@ def prepare_phantoms(
         keep_anatomies: whether the joints lie in files too, to be scanned anew; a study whose joint does not is made
             again.
         maps: label maps of knees, whose anatomies the studies have in place of drawn ones.
+        leave_out: told the label maps that cannot be used, if there are any; None to refuse them.
 
     Raises:
-        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; UNREADABLE_FILE, when
-            a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes, what `working_processes` and
-            `outcomes` raise.
-        OSError: when a label map is gone.
+        OrthoDiffusionError: what `refuse_or_leave_out` raises for label maps that cannot be used; FILE_NOT_FOUND, when
+            one is gone; UNREADABLE_FILE, when a file cannot be read again; OUTPUT_NOT_WRITABLE; with several processes,
+            what `working_processes` and `outcomes` raise.
     """
-    jobs = []
-    for seed in seeds:
-        anatomy = joint if maps is None else f"{joint}-map-{maps.key(seed)}"
+
+    def job(seed: int, map_key: str | None = None) -> _Job:
+        anatomy = joint if map_key is None else f"{joint}-map-{map_key}-{_code_hash(READING_CODE)[:12]}"
         kind = anatomy + (f"-random{random_contrasts}" if random_contrasts else "")
         kept = folder / f"{phantom_key(f'{anatomy}-anatomy', seed, 0)}.npz" if keep_anatomies else None
         make = partial(_phantom, seed, size, joint, random_contrasts, kept, maps)
-        jobs.append(_Job(f"phantom-{seed}", folder / _file(phantom_key(kind, seed, size)), make, kept))
-    return _prepare(jobs, folder, processes)
+        return _Job(f"phantom-{seed}", folder / _file(phantom_key(kind, seed, size)), make, kept)
+
+    if maps is None:
+        return _prepare([job(seed) for seed in seeds], folder, processes)
+    from OrthoDiffusionLib.datasets.label_map_use import used_maps
+
+    made_folder(folder)
+    used = used_maps(maps, seeds, lambda seed, key: _prepared(job(seed, key)) is not None)
+    refuse_or_leave_out(used.unusable, used.number, folder, leave_out)
+    jobs = [job(seed, used.keys[seed]) for seed in seeds if seed in used.keys]
+    # Nothing is wrong with any of the maps, unless one was changed just now.
+    for problem in _made(jobs, folder, processes).values():
+        raise problem
+    return [_reopened(job) for job in jobs]
 
 
 def _phantom(
@@ -229,6 +245,14 @@ def _file(key: str) -> str:
 def _prepare(
     jobs: Sequence[_Job], folder: Path, processes: int, leave_out: LeaveOut | None = None
 ) -> list[CachedStudy]:
+    problems = _made(jobs, folder, processes)
+    unusable = [UnusableStudy(job.id, problems[job.path]) for job in jobs if job.path in problems]
+    refuse_or_leave_out(unusable, len(jobs), folder, leave_out)
+    return [_reopened(job) for job in jobs if job.path not in problems]
+
+
+def _made(jobs: Sequence[_Job], folder: Path, processes: int) -> dict[Path, OrthoDiffusionError]:
+    """Make the studies that are not prepared; what is wrong with those that cannot be, by their files."""
     made_folder(folder)
     missing = [job for job in jobs if _prepared(job) is None]
     # Processes that begin together hardly ever make the same study, each in an order of its own; not from the process's
@@ -240,14 +264,11 @@ def _prepare(
     else:
         outcomes = [_write_job(job) for job in missing]
     # What another process could read after all is used: all must train on the same studies.
-    problems = {
+    return {
         job.path: problem
         for job, problem in zip(missing, outcomes, strict=True)
         if problem is not None and _prepared(job) is None
     }
-    unusable = [UnusableStudy(job.id, problems[job.path]) for job in jobs if job.path in problems]
-    refuse_or_leave_out(unusable, len(jobs), folder, leave_out)
-    return [_reopened(job) for job in jobs if job.path not in problems]
 
 
 def _reopened(job: _Job) -> CachedStudy:

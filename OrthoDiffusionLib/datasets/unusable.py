@@ -1,4 +1,5 @@
-"""Studies that cannot be prepared for a reason of their own: all of them in one error, or left out when asked."""
+"""Studies, or label maps that they are made of, that cannot be used for a reason of their own: all of them in one
+error, or left out when asked."""
 
 from __future__ import annotations
 
@@ -41,11 +42,38 @@ OF_THE_DATA = frozenset(
 drive is most likely gone, and all others with it."""
 
 
+class Called(NamedTuple):
+    """How sentences speak of what cannot be used.
+
+    Attributes:
+        one: of it.
+        many: of it.
+        whose: what they belong to, with the space before it; empty where nobody asks.
+        take_away: how a person does without them.
+    """
+
+    one: str
+    many: str
+    whose: str
+    take_away: str
+
+
+STUDIES = Called("study", "studies", " of the dataset", "take them out of the dataset manifest")
+LABEL_MAPS = Called("label map", "label maps", "", "take them away from what --labels names")
+
+
 class UnusableStudy(NamedTuple):
-    """A study and what is wrong with it, in a sentence that names the study."""
+    """A study, or a label map that studies are made of, and what is wrong with it, in a sentence that names it.
+
+    Attributes:
+        id: of the study; a label map's number, for its name may be a patient's.
+        problem: with it.
+        called: what it is.
+    """
 
     id: str
     problem: OrthoDiffusionError
+    called: Called = STUDIES
 
 
 LeaveOut = Callable[[Sequence[UnusableStudy]], None]
@@ -58,14 +86,14 @@ def refuse_or_leave_out(
     """List what cannot be used in a file, and refuse it unless it is to be left out.
 
     Args:
-        unusable: studies, in the dataset's order.
-        count: of all studies.
+        unusable: in the dataset's order; all studies, or all label maps.
+        count: of all, with those that can be used.
         folder: of the prepared studies; the list lies in it, and is removed where there is nothing to list.
         leave_out: told what is left out; None to refuse it.
 
     Raises:
         OSError: when the list cannot be written.
-        OrthoDiffusionError: the study's own error for a single one; UNUSABLE_STUDIES for several; EMPTY_STUDY, when
+        OrthoDiffusionError: its own error for a single one; UNUSABLE_STUDIES for several; EMPTY_STUDY, when
             nothing would be left.
     """
     path = folder / LIST
@@ -78,38 +106,40 @@ def refuse_or_leave_out(
     if leave_out is None:
         raise _refusal(unusable, count)
     if len(unusable) == count:
+        called = unusable[0].called
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
-            f"None of the {count} studies of the dataset can be used; the first: {unusable[0].problem.sentence}",
+            f"None of the {count} {called.many}{called.whose} can be used; the first: {unusable[0].problem.sentence}",
             f"See {LIST} in the folder of prepared studies for what is wrong with each.",
         )
     leave_out(unusable)
 
 
 def first_of(unusable: Sequence[UnusableStudy]) -> list[str]:
-    """Lines that say what is wrong with the first studies, and how many more there are."""
+    """Lines that say what is wrong with the first ones, and how many more there are."""
     lines = [f"- {study.problem.sentence}" for study in unusable[:SHOWN]]
     more = len(unusable) - len(lines)
     return [*lines, f"- and {more} more"] if more else lines
 
 
 def _refusal(unusable: Sequence[UnusableStudy], count: int) -> OrthoDiffusionError:
+    called = unusable[0].called
     if len(unusable) == 1:
         (problem,) = (study.problem for study in unusable)
-        action = f"{problem.action} Or leave the study out with --skip-unusable."
+        action = f"{problem.action} Or leave the {called.one} out with --skip-unusable."
         return OrthoDiffusionError(problem.kind, problem.sentence, action, problem.detail)
     return OrthoDiffusionError(
         ErrorKind.UNUSABLE_STUDIES,
-        "\n".join([f"{len(unusable)} of {count} studies cannot be used:", *first_of(unusable)]),
-        f"Correct them or take them out of the dataset manifest, or leave them out with --skip-unusable; {LIST} in the"
-        " folder of prepared studies lists them all.",
+        "\n".join([f"{len(unusable)} of {count} {called.many} cannot be used:", *first_of(unusable)]),
+        f"Correct them or {called.take_away}, or leave them out with --skip-unusable; {LIST} in the folder of prepared"
+        " studies lists them all.",
     )
 
 
 def _write_list(path: Path, unusable: Sequence[UnusableStudy]) -> None:
     text = io.StringIO()
     table = csv.writer(text, dialect="excel-tab", lineterminator="\n")
-    table.writerow(["study", "problem", "what to do"])
+    table.writerow([unusable[0].called.one, "problem", "what to do"])
     for study in unusable:
         table.writerow([study.id, study.problem.sentence, study.problem.action])
     write_whole(path, text.getvalue().encode())

@@ -5,6 +5,8 @@ The idea is SynthSeg's (Billot et al. 2023, Med Image Anal 86:102789): each exam
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +15,17 @@ import numpy.typing as npt
 
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.stacks import prepared_stack
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom.centres import ANYWHERE
-from OrthoDiffusionLib.phantom.kept_anatomy import read_anatomy
+from OrthoDiffusionLib.phantom.kept_anatomy import KeptAnatomy, read_anatomy
 from OrthoDiffusionLib.phantom.scanner import scan
 from OrthoDiffusionLib.phantom.series_plan import plan_series
 from OrthoDiffusionLib.phantom.stack_part import StackPart
 from OrthoDiffusionLib.volumes.volume import Volume
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
+
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a zip raises of which some bytes are others: each of these in a trial of thousands."""
 
 
 def scanned_window(
@@ -42,9 +48,9 @@ def scanned_window(
         intensities and labels, (16, size, size); a stack that is shorter repeats its last slice.
 
     Raises:
-        as `read_anatomy`.
+        OrthoDiffusionError: UNREADABLE_FILE, when the file is gone or broken since it was written.
     """
-    kept = read_anatomy(anatomy)
+    kept = _kept(anatomy)
     plan = plan_series(kept.joint, kept.laterality, plane, ANYWHERE, "random", np.eye(4), generator)
     slices = plan.protocol.slices
     first = first_slice(slices, generator)
@@ -56,3 +62,16 @@ def scanned_window(
     assert stack.labels is not None
     padding = [(0, WINDOW_SLICES - len(stack.image)), (0, 0), (0, 0)]
     return np.pad(stack.image.astype(np.float32), padding, "edge"), np.pad(stack.labels, padding, "edge")
+
+
+def _kept(path: Path) -> KeptAnatomy:
+    try:
+        return read_anatomy(path)
+    except DAMAGED as error:
+        # The file's name comes from a seed and hashes: it may be told.
+        raise OrthoDiffusionError(
+            ErrorKind.UNREADABLE_FILE,
+            "A phantom's anatomy in the folder of prepared studies is gone or damaged.",
+            f"Check that the folder is still there, delete {path.name} in it, and start the same command again.",
+            detail=f"{path} {type(error).__name__}: {error}",
+        ) from error

@@ -90,7 +90,7 @@ def train_segmentation(
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
             f"Fewer than two patients have {plane.value} series with masks.",
-            "Name label maps in the dataset manifest.",
+            "Name label maps of more patients, in the dataset manifest or, for phantoms, with --labels.",
         )
     parts = training_split(patients, settings)
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))

@@ -200,13 +200,16 @@ def test_a_place_that_refuses_a_file_is_told_as_such(number: int, capsys: pytest
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom rights stop")
-def test_a_file_that_may_not_be_read_is_told_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("attempt", [Path.read_bytes, lambda path: path.write_bytes(b"")])
+def test_a_file_that_may_not_be_opened_is_told_as_such(
+    tmp_path: Path, attempt: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
     withheld = tmp_path / "settings.yaml"
     withheld.touch(mode=0)
     with pytest.raises(typer.Exit) as ended, reported():
-        withheld.read_text()
+        attempt(withheld)
     assert ended.value.exit_code == ErrorKind.UNREADABLE_FILE.exit_code
-    assert "no right to read" in capsys.readouterr().err
+    assert "no right to open a file or folder that is to be read or written" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named(tmp_path: Path) -> None:

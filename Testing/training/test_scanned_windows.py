@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_phantoms
 from OrthoDiffusionLib.datasets.stacks import prepared_stack
-from OrthoDiffusionLib.errors import OrthoDiffusionError
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.phantom import make_anatomy
 from OrthoDiffusionLib.phantom.centres import ANYWHERE
 from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
@@ -108,6 +109,23 @@ def test_a_label_map_is_scanned_anew(tmp_path: Path) -> None:
     assert {1, 2, 5} <= set(np.unique(labels).tolist())
 
 
+def test_a_damaged_anatomy_is_told_by_its_file(studies: list[CachedStudy], tmp_path: Path) -> None:
+    whole = studies[0].anatomy
+    assert whole is not None
+    content = bytearray(whole.read_bytes())
+    cut = bytes(content[: len(content) // 2])
+    without_labels = BytesIO()
+    with np.load(whole) as file:
+        np.savez(without_labels, **{name: file[name] for name in file.files if name != "labels"})
+    content[len(content) // 3] ^= 255
+    for number, damaged in enumerate((cut, bytes(content), without_labels.getvalue(), b"")):
+        path = tmp_path / f"{number}.npz"
+        path.write_bytes(damaged)
+        with pytest.raises(OrthoDiffusionError, match=f"delete {path.name}") as refusal:
+            anew(dataclasses.replace(studies[0], anatomy=path), Plane.AXIAL, 1)
+        assert refusal.value.kind is ErrorKind.UNREADABLE_FILE
+
+
 def test_the_studies_of_a_step_are_told_rightly(studies: list[CachedStudy], tmp_path: Path) -> None:
     here, gone = studies[0], dataclasses.replace(studies[1], anatomy=tmp_path / "gone.npz")
     settings = SETTINGS.model_copy(update={"batch": 1, "scanned_share": 1.0})
@@ -119,7 +137,7 @@ def test_the_studies_of_a_step_are_told_rightly(studies: list[CachedStudy], tmp_
         if seen.id == here.id:
             segmentation_batch([here, gone], Plane.AXIAL, 16, settings, step)
         else:
-            with pytest.raises(FileNotFoundError):
+            with pytest.raises(OrthoDiffusionError, match="anatomy in the folder of prepared studies is gone"):
                 segmentation_batch([here, gone], Plane.AXIAL, 16, settings, step)
     assert all(asked.values())
 
