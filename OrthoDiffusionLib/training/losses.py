@@ -11,17 +11,24 @@ CROSS_ENTROPY_SHARE = 0.2
 NOT_ANNOTATED = -1
 
 
-def segmentation_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def segmentation_loss(scores: torch.Tensor, labels: torch.Tensor, *, balanced: bool = False) -> torch.Tensor:
     """0.2 cross entropy + soft Dice over the structures that occur in the batch.
 
     Args:
         scores: logits, (batch, classes, k, i, j).
         labels: integers (batch, k, i, j); -1 is not annotated and counts nowhere.
+        balanced: whether a voxel of a class weighs in the cross entropy by one over the root of the class's share.
+            Where a structure is given up, soft Dice and an even cross entropy hardly pull it back: its probability is a
+            factor of the one's gradient, and its share of the other's.
     """
     annotated = labels != NOT_ANNOTATED
+    counts = torch.bincount(labels[annotated].long(), minlength=scores.shape[1]).to(scores.dtype)
+    weights = counts.clamp(min=1).rsqrt() if balanced else torch.ones_like(counts)
     # The mean over nothing, of a window outside the annotated slices, would be no number.
-    total_entropy = functional.cross_entropy(scores, labels.long(), ignore_index=NOT_ANNOTATED, reduction="sum")
-    cross_entropy = total_entropy / annotated.sum().clamp(min=1)
+    total_entropy = functional.cross_entropy(
+        scores, labels.long(), weight=weights, ignore_index=NOT_ANNOTATED, reduction="sum"
+    )
+    cross_entropy = total_entropy / (counts * weights).sum().clamp(min=weights.min())
     probabilities = torch.softmax(scores, dim=1) * annotated[:, None]
     truth = torch.zeros_like(probabilities).scatter_(1, labels.clamp(min=0).long()[:, None], 1) * annotated[:, None]
     axes = (0, 2, 3, 4)

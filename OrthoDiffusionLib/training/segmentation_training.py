@@ -40,7 +40,7 @@ from OrthoDiffusionLib.training.unfinished import taken_up
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
 
-SETTINGS_BEFORE = {"scanned_share": 0.0, "optimiser": "adam", "split_seed": None}
+SETTINGS_BEFORE = {"balanced": False, "scanned_share": 0.0, "optimiser": "adam", "split_seed": None}
 """What a checkpoint does not tell that is older than these settings."""
 
 PUBLISHED_REDUCTION = 16
@@ -331,7 +331,7 @@ def _step(
         times = torch.full((len(noised),), settings.timestep, device=device)
         with multiply_in_bfloat16(networks, enabled=settings.precision == "bfloat16"):
             scores, _ = networks.scores_and_features(noised, times)
-        loss = segmentation_loss(scores.float(), labels) * (len(noised) / settings.batch)
+        loss = segmentation_loss(scores.float(), labels, balanced=settings.balanced) * (len(noised) / settings.batch)
         loss.backward()
         total += loss.item()
     trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]

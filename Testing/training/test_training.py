@@ -66,6 +66,20 @@ def test_unannotated_voxels_count_nowhere() -> None:
     assert dice(np.array([1, 1, 0]), np.array([1, -1, 1]), 1) == pytest.approx(2 / 3)
 
 
+def test_a_structure_that_was_given_up_is_pulled_back_when_balanced() -> None:
+    labels = torch.zeros(1, 4, 16, 16, dtype=torch.int8)
+    labels[0, 2, 5:7, 5:7] = 3
+    pulls = []
+    for balanced in (False, True):
+        scores = torch.zeros(1, 12, 4, 16, 16)
+        scores[:, 3] = -8
+        scores.requires_grad_()
+        segmentation_loss(scores, labels, balanced=balanced).backward()
+        assert scores.grad is not None
+        pulls.append(-float(scores.grad[0, 3][labels[0] == 3].mean()))
+    assert pulls[1] > 5 * pulls[0] > 0
+
+
 def test_augmentation_moves_image_and_labels_alike() -> None:
     image = torch.full((16, 64, 64), -1.0)
     image[:, 20:44, 24:40] = 1.0
