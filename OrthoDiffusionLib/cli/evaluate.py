@@ -10,10 +10,9 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from OrthoDiffusionLib.cli.phantom_options import Contrast
+from OrthoDiffusionLib.cli.phantom_options import Contrast, check_centre
 from OrthoDiffusionLib.cli.plane_options import Combine
 from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def evaluate(
@@ -28,7 +27,9 @@ def evaluate(
     ] = None,
     contrast: Annotated[
         Contrast,
-        typer.Option(help="That of the centre's sequences, or signals, resolution and artefacts drawn at random."),
+        typer.Option(
+            help="That of the centre's sequences, or signals, resolution and artefacts drawn at random, of no centre."
+        ),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[
         bool,
@@ -52,12 +53,8 @@ def evaluate(
         from OrthoDiffusionLib.bundles.training_seeds import seen_seeds
         from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
         from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
-        from OrthoDiffusionLib.phantom import CENTRES, HELD_OUT
 
-        if centre is not None and centre not in CENTRES:
-            raise OrthoDiffusionError(
-                ErrorKind.USAGE, f"There is no centre {centre}.", f"Choose one of {', '.join(CENTRES)}."
-            )
+        check_centre(centre, contrast)
 
         data = open_bundle(find_bundle(bundle)).manifest.training_data
         if seen := seen_seeds(data.seeds, range(seed, seed + studies)):
@@ -73,7 +70,7 @@ def evaluate(
                 bundle,
                 studies,
                 seed,
-                centre or HELD_OUT,
+                centre,
                 lambda: bar.advance(task),
                 count,
                 combine=combine,

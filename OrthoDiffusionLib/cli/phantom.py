@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
-from OrthoDiffusionLib.cli.phantom_options import Contrast
+from OrthoDiffusionLib.cli.phantom_options import Contrast, check_centre
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -25,7 +25,9 @@ def phantom(
     ] = None,
     contrast: Annotated[
         Contrast,
-        typer.Option(help="That of each centre's sequences, or signals, resolution and artefacts drawn at random."),
+        typer.Option(
+            help="That of each centre's sequences, or signals, resolution and artefacts drawn at random, of no centre."
+        ),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")
@@ -52,12 +54,9 @@ def phantom(
         from OrthoDiffusionLib.cli.phantom_making import PhantomOrder, write_phantoms
         from OrthoDiffusionLib.inference.request import StudyRequest
         from OrthoDiffusionLib.inference.study import assemble_study
-        from OrthoDiffusionLib.phantom import CENTRES, JOINT_MODELS
+        from OrthoDiffusionLib.phantom import JOINT_MODELS
 
-        if centre is not None and centre not in CENTRES:
-            raise OrthoDiffusionError(
-                ErrorKind.USAGE, f"There is no centre {centre}.", f"Choose one of {', '.join(CENTRES)}."
-            )
+        check_centre(centre, contrast)
         if joint not in JOINT_MODELS:
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {', '.join(JOINT_MODELS)}."

@@ -28,7 +28,7 @@ class PhantomOrder:
     Attributes:
         joint: that is scanned.
         prevalence: how often findings occur.
-        centre: where, or None for each one's own of those for training.
+        centre: where, or None for each one's own of those for training; a contrast of chance has none.
         contrast: the centre's, or one of chance.
         maps: whose anatomy is scanned; None for the phantom's own.
         montage: whether each study gets a picture.

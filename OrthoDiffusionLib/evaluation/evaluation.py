@@ -24,7 +24,7 @@ class Evaluation:
         bundle: name and version.
         studies: how many phantoms.
         seed: of the first.
-        centre: where they were scanned.
+        centre: where they were scanned; `anywhere`, which is no centre, for a random contrast.
         dice: for each plane and structure, the mean over the studies in which truth or label map has it.
         auroc: of each finding; not a number where none or all of the phantoms have it.
         ece: expected calibration error over all findings.

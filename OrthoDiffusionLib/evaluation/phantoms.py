@@ -25,7 +25,7 @@ from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.inference.watch import Unwatched
-from OrthoDiffusionLib.phantom import make_study
+from OrthoDiffusionLib.phantom import ANYWHERE, HELD_OUT, make_study
 from OrthoDiffusionLib.phantom.findings import Prevalence
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -36,7 +36,7 @@ def evaluate_on_phantoms(
     bundle: str | None,
     studies: int,
     seed: int,
-    centre: str,
+    centre: str | None,
     advance: Callable[[], None],
     processes: int = 1,
     *,
@@ -50,16 +50,18 @@ def evaluate_on_phantoms(
         bundle: name, folder, or None for the default.
         studies: how many phantoms.
         seed: of the first; the others follow.
-        centre: where they are scanned, a key of `CENTRES`.
+        centre: where they are scanned, a key of `CENTRES`; None for the one that is held out of training, and for a
+            random contrast, which has none.
         advance: called after each study.
         processes: that share the studies, each on its part of the cores, with 1.5 GB each; the figures are the same
             up to rounding for any number.
         combine: whether each plane's label map is made of all planes, as in a run, or of itself alone.
-        contrast: `random` for signals, resolution and artefacts drawn by chance, in place of the centre's.
+        contrast: `random` for signals, resolution and artefacts drawn by chance, in place of a centre's.
         rates: `clinical` for findings as often as in patients; rare ones may then occur in no phantom.
 
     Raises:
         OrthoDiffusionError: as a run does.
+        ValueError: for an unknown centre, or one for a random contrast.
         KeyboardInterrupt: for Ctrl-C and, in the main thread, SIGTERM; the processes are gone then, with their files.
     """
     manifest = open_bundle(find_bundle(bundle)).manifest
@@ -67,6 +69,8 @@ def evaluate_on_phantoms(
     structures = {structure.key: structure.label for structure in manifest.structures} if planes else {}
     findings = [finding.key for finding in manifest.findings] if any(map(manifest.diagnoses, Plane)) else []
     numbers = range(seed, seed + studies)
+    if centre is None and contrast == "physical":
+        centre = HELD_OUT
     asked = _Asked(bundle, manifest.joint, centre, structures, bool(findings), combine, contrast, rates)
     measure = partial(_measured, asked)
     measured = []
@@ -79,7 +83,7 @@ def evaluate_on_phantoms(
     present = [[float(outcome.severities[key] > 0) for key in findings] for outcome in measured]
     table = np.array([[[row[plane, key] for key in structures] for plane in planes] for row in overlaps])
     measures = summary(
-        f"{manifest.name} {manifest.version}", seed, centre, planes, list(structures), findings, table,
+        f"{manifest.name} {manifest.version}", seed, centre or ANYWHERE.key, planes, list(structures), findings, table,
         np.array(probabilities), np.array(present),
     )  # fmt: skip
     seen = seen_seeds(manifest.training_data.seeds, numbers)
@@ -99,7 +103,7 @@ class _Asked(NamedTuple):
 
     bundle: str | None
     joint: str
-    centre: str
+    centre: str | None
     structures: Mapping[str, int]
     diagnose: bool
     combine: bool
@@ -120,9 +124,7 @@ def _engine() -> Engine:
 def _measured(asked: _Asked, seed: int) -> _Measured:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # A centre's resolution and artefacts are not among those of chance.
-        centre = asked.centre if asked.contrast == "physical" else None
-        study = make_study(seed, asked.joint, prevalence=asked.rates, centre=centre, contrast=asked.contrast)
+        study = make_study(seed, asked.joint, prevalence=asked.rates, centre=asked.centre, contrast=asked.contrast)
         write_study(study, folder)
         series = {plane: folder / "study" / f"{plane.value}.nii.gz" for plane in Plane}
         request = StudyRequest(

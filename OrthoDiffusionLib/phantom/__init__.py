@@ -1,6 +1,6 @@
 """Phantom: synthetic joints whose truth is known."""
 
-from OrthoDiffusionLib.phantom.centres import CENTRES, HELD_OUT
+from OrthoDiffusionLib.phantom.centres import ANYWHERE, CENTRES, HELD_OUT
 from OrthoDiffusionLib.phantom.joint_models import JOINT_MODELS
 from OrthoDiffusionLib.phantom.study import (
     Anatomy,
@@ -12,6 +12,7 @@ from OrthoDiffusionLib.phantom.study import (
 )
 
 __all__ = [
+    "ANYWHERE",
     "CENTRES",
     "HELD_OUT",
     "JOINT_MODELS",

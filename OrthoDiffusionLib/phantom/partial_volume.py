@@ -40,6 +40,15 @@ class SharedPoints(NamedTuple):
         own = table[self.own]
         return own + (self.shares * (table[self.others] - own)).sum(axis=0)
 
+    def within(self, box: tuple[slice, slice, slice]) -> SharedPoints:
+        """Those that lie in a box; places are still counted from the grid's first point."""
+        inside = np.ones(len(self.own), bool)
+        for index, piece in zip(self.place, box, strict=True):
+            inside &= (index >= piece.start) & (index < piece.stop)
+        if inside.all():
+            return self
+        return SharedPoints(self.place[:, inside], self.own[inside], self.others[:, inside], self.shares[:, inside])
+
 
 def shared_points(tissue: Bytes, surfaces: Surfaces, spacing: float) -> SharedPoints:
     """Find the points that several tissues share.

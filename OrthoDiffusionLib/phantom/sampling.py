@@ -52,13 +52,16 @@ class Body(NamedTuple):
         # Air to the sides says no more than its innermost layer; two points each way are the least to look up.
         box = extent(canvas.tissue != Tissue.AIR) or (slice(0, 2),) * 3
         tissue = np.ascontiguousarray(canvas.tissue[box].transpose(axes))
-        within = tuple(canvas.shared.place[axis].astype(np.intp) - box[axis].start for axis in axes)
+        # At the border of a part of a grid there is air that shares with tissue beyond the part, and this box may end
+        # before it. No scanner looks at a part's border.
+        shared = canvas.shared.within(box)
+        within = tuple(shared.place[axis].astype(np.intp) - box[axis].start for axis in axes)
         signals = np.empty((len(tables), *tissue.shape), np.float32)
         for table, channel in zip(tables, signals, strict=True):
             for layer, values in zip(tissue, channel, strict=True):
                 # `clip` spares a copy; every tissue is in the table.
                 np.take(table, layer, out=values, mode="clip")
-            channel[within] = canvas.shared.mixed(table)
+            channel[within] = shared.mixed(table)
         to_point = index_to_joint[:3].copy()
         to_point[:, 3] -= canvas.low + SPACING * np.array([piece.start for piece in box])
         faces = [[tissue.take(0, axis), tissue.take(-1, axis)] for axis in range(3)]

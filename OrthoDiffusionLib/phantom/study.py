@@ -127,13 +127,16 @@ def scan_anatomy(
         anatomy: of the joint.
         seed: of the scan, 0 or more.
         centre: a key of `CENTRES`; None draws one of those for training, or takes `ANYWHERE` for a random contrast.
-        contrast: `physical`, or `random` for tissues whose signals are drawn at random in each series.
+        contrast: `physical`, or `random` for tissues whose signals are drawn at random in each series, as are
+            resolution and artefacts.
 
     Raises:
-        ValueError: for an unknown centre.
+        ValueError: for an unknown centre, or one for a random contrast.
     """
     if centre is not None and centre not in CENTRES:
         raise ValueError(f"unknown centre {centre}; centres are {', '.join(CENTRES)}")
+    if centre is not None and contrast == "random":
+        raise ValueError(f"a random contrast has nothing of a centre, and {centre} is asked for")
     place, *scanners = _streams(seed, 3 + 1 + len(Plane))[3:]
     joint_centre = np.eye(4)
     joint_centre[:3, 3] = place.uniform(-60, 60, size=3)

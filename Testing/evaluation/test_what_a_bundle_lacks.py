@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
 from typer.testing import CliRunner
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.cli.app import app
+from OrthoDiffusionLib.errors import ErrorKind
+from OrthoDiffusionLib.evaluation.evaluation import Contrast
 from OrthoDiffusionLib.evaluation.phantoms import evaluate_on_phantoms
 from OrthoDiffusionLib.evaluation.report import markdown, with_measurements
 from OrthoDiffusionLib.phantom import make_study
@@ -31,14 +34,21 @@ def test_masks_alone_of_an_ankle_are_measured_without_findings(tmp_path: Path) -
 
 def test_contrasts_of_chance_are_other_images_of_the_same_joints(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.SAGITTAL: (DIAGNOSES,)})
-    physical, random, elsewhere = (
-        evaluate_on_phantoms(str(bundle), 2, 90000, centre, lambda: None, contrast=contrast)
-        for centre, contrast in (("island", "physical"), ("island", "random"), ("hill", "random"))
+    physical, random = (
+        evaluate_on_phantoms(str(bundle), 2, 90000, None, lambda: None, contrast=contrast)
+        for contrast in get_args(Contrast)
     )
     assert physical.ece != random.ece
-    # Nothing of a centre is in them.
-    assert elsewhere.ece == random.ece
     assert "at island" in physical.conditions() and "in contrasts of chance" in random.conditions()
+    told = [(measured.to_json_dict()["centre"], measured.to_json_dict()["contrast"]) for measured in (physical, random)]
+    assert told == [("island", "physical"), ("anywhere", "random")]
+
+
+def test_a_centre_whose_contrast_is_of_chance_is_refused(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "knee-findings", {Plane.SAGITTAL: (DIAGNOSES,)})
+    done = CliRunner().invoke(app, ["evaluate", "--bundle", str(bundle), "--centre", "hill", "--contrast", "random"])
+    assert done.exit_code == ErrorKind.USAGE.exit_code
+    assert "Leave out --centre or --contrast random" in " ".join(done.output.split())
 
 
 def test_findings_alone_are_measured_without_masks(tmp_path: Path) -> None:

@@ -131,6 +131,11 @@ def test_unknown_words_are_refused() -> None:
         make_study(1, centre="moon")
 
 
+def test_a_random_contrast_has_nothing_of_a_centre(healthy_anatomies: dict[str, Anatomy]) -> None:
+    with pytest.raises(ValueError, match="nothing of a centre, and hill is asked for"):
+        scan_anatomy(healthy_anatomies["right"], 1, centre="hill", contrast="random")
+
+
 def test_another_scan_of_the_same_joint_shows_the_same_structures(
     healthy: dict[str, PhantomStudy], healthy_anatomies: dict[str, Anatomy]
 ) -> None:

@@ -167,6 +167,15 @@ def test_label_maps_and_findings_as_in_patients_exclude_each_other(maps: Path, t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_random_contrast_has_no_centre(tmp_path: Path) -> None:
+    refused = phantom("--output", tmp_path / "out", "--centre", "hill", "--contrast", "random")
+    assert refused.exit_code == ErrorKind.USAGE.exit_code
+    assert "not those of a centre such as hill. Leave out --centre" in " ".join(refused.output.split())
+    assert not (tmp_path / "out").exists()
+    for options in (("--centre", "hill"), ("--contrast", "random")):
+        assert phantom("--output", tmp_path / options[0], *options).exit_code == 0
+
+
 def test_a_bad_label_map_is_told_by_its_number_before_anything_is_written(maps: Path, tmp_path: Path) -> None:
     write_labels(maps / "carl.nii.gz", np.full((4, 4, 4), 40, np.int16), np.eye(4))
     refused = phantom("--output", tmp_path / "out", "--studies", 3, "--labels", maps)
