@@ -49,8 +49,9 @@ class Body(NamedTuple):
         """
         layers = int(np.argmax(np.abs(index_to_joint[:3, 2])))
         axes = [layers, *(axis for axis in range(3) if axis != layers)]
-        # Air to the sides says no more than its innermost layer; two points each way are the least to look up.
-        box = extent(canvas.tissue != Tissue.AIR) or (slice(0, 2),) * 3
+        # Two layers of air: the inner one shares its voxels with tissue, and what the outer one is holds beyond. Two
+        # points each way are the least to look up.
+        box = extent(canvas.tissue != Tissue.AIR, beyond=2) or (slice(0, 2),) * 3
         tissue = np.ascontiguousarray(canvas.tissue[box].transpose(axes))
         # At the border of a part of a grid there is air that shares with tissue beyond the part, and this box may end
         # before it. No scanner looks at a part's border.
