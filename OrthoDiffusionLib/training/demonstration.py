@@ -58,7 +58,7 @@ IMAGE_CHANGES = ("crop=64", "together=4")
 MASK_SEEDS = range(7110, 7270)
 """Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
-MASK_ROUNDS = {Plane.SAGITTAL: 2, Plane.AXIAL: 1, Plane.CORONAL: 1}
+MASK_ROUNDS = 2
 """Trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first one
 begins with what the sagittal plane learnt in its own."""
 
@@ -84,9 +84,8 @@ def pretrain_images(plane: Plane, folder: Path, processes: int) -> Path:
     return output
 
 
-def train_masks(plane: Plane, folder: Path, processes: int, rounds: int | None = None) -> Path:
+def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = MASK_ROUNDS) -> Path:
     """Encoder and decoder of a plane, from its pre-training; the folder that holds them after so many rounds."""
-    rounds = rounds or MASK_ROUNDS[plane]
     output = folder / f"{plane.value}-masks-{rounds}"
     if not (output / DESCRIPTION).exists():
         start = _mask_start(plane, folder, processes, rounds)
