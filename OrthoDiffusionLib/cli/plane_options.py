@@ -19,6 +19,17 @@ Combine = Annotated[
 ]
 
 
+def plane_and_source(named: str, plane: Plane) -> tuple[Plane, str]:
+    """Whose weights are named: PLANE=DIR names another plane's, and anything else the plane's own.
+
+    Args:
+        named: a folder or a bundle's name, with or without a plane before it.
+        plane: to be trained.
+    """
+    before, separator, source = named.partition("=")
+    return (Plane(before), source) if separator and before in list(Plane) else (plane, named)
+
+
 def plane_folders(named: Sequence[str]) -> dict[Plane, Path]:
     """Folders of planes written as PLANE=DIR.
 

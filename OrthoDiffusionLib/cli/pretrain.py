@@ -19,6 +19,7 @@ from OrthoDiffusionLib.cli.datasets import (
     prepared_studies,
 )
 from OrthoDiffusionLib.cli.left_out import LeftOut
+from OrthoDiffusionLib.cli.plane_options import plane_and_source
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 
@@ -32,8 +33,9 @@ def pretrain(
         Optional[str],  # noqa: UP045
         typer.Option(
             "--from",
-            metavar="NAME|DIR",
-            help="Whose weights it starts from: a bundle with decoders, or the folder of another pre-training.",
+            metavar="DIR|BUNDLE",
+            help="Whose weights it starts from: the folder of another pre-training, or a bundle with decoders; "
+            "PLANE=DIR for those of another plane.",
         ),
     ] = None,
     config: Annotated[str, typer.Option(help="small, paper, or a YAML file.")] = "small",
@@ -71,7 +73,10 @@ def pretrain(
 
         settings = load_settings(PretrainSettings, config, change or ())
         check_writable(output)
-        network = None if start is None else whole_network(start, plane)
+        network = None
+        if start is not None:
+            of_plane, source = plane_and_source(start, plane)
+            network = whole_network(source, of_plane)
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
         size = settings.window_size * 5 // 4

@@ -16,7 +16,7 @@ def sample(
     plane: Annotated[Plane, typer.Option(help="Of the network.")],
     pretrained: Annotated[
         str,
-        typer.Option(metavar="NAME|DIR", help="Output folder of a pre-training, or a bundle with decoders."),
+        typer.Option(metavar="DIR|BUNDLE", help="Output folder of a pre-training, or a bundle with decoders."),
     ],
     output: Annotated[Path, typer.Option(help="PNG with a window a row, and four of its slices.")],
     steps: Annotated[int, typer.Option(help="Of DDIM sampling.", min=2, max=1000)] = 50,

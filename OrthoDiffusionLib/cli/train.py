@@ -26,6 +26,7 @@ from OrthoDiffusionLib.cli.datasets import (
 from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
@@ -70,6 +71,21 @@ def train_segmentation(
     label_values: LabelValuesFile = None,
     side: MapsSide = None,
     skip_unusable: SkipUnusable = False,
+    masks_from: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="A training of masks of another plane, which this one begins with: its decoder, and what its encoder"
+            " had changed by.",
+        ),
+    ] = None,
+    masks_began: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="DIR|BUNDLE",
+            help="What the training of --masks-from started from; that of --from must have started there too.",
+        ),
+    ] = None,
 ) -> None:
     """Train a segmentation decoder on masks; started again, it goes on from its last checkpoint.
 
@@ -79,6 +95,7 @@ def train_segmentation(
     Example: orthodiffusion train-segmentation --plane axial --from pretrained/axial --dataset knees.json --output axial
     """
     with reported(kept="The last checkpoint is kept; the same command goes on from there.", when_short=FEWER_AT_A_TIME):
+        from OrthoDiffusionLib.training.carried_masks import carried_masks
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings, load_settings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
@@ -89,6 +106,14 @@ def train_segmentation(
         settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, changes))
         maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
+        if (masks_from is None) != (masks_began is None):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "Masks of another plane need both what was trained and what that had started from.",
+                "Give --masks-from and --masks-began, or neither.",
+            )
+        if masks_from is not None and masks_began is not None:
+            begun = carried_masks(begun, masks_from, masks_began)
         size = begun.description.window_size * 5 // 4
         left_out = LeftOut(skip_unusable)
         studies = prepared_studies(

@@ -2,7 +2,53 @@
 
 from __future__ import annotations
 
-from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
+from pathlib import Path
+
+from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.training.settings import FineTuneSettings
+from OrthoDiffusionLib.training.starting_points import starting_point
+from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks, load_plane
+
+
+def carried_masks(start: TrainedPlane, masks: Path, began: str) -> TrainedPlane:
+    """A plane's networks with what another plane's learnt in a training of masks, as `with_masks_of` makes them.
+
+    Args:
+        start: networks to be trained on masks.
+        masks: output folder of the other plane's `orthodiffusion train-segmentation`.
+        began: what that training started from, as for `starting_point`; it is also what the pre-training of `start`
+            started from.
+
+    Raises:
+        OrthoDiffusionError: WRONG_PLANE for masks of the plane itself, and where `began` is of another plane than the
+            masks; BAD_SETTINGS for networks of another joint or of other sizes, and for masks without a decoder;
+            CHECKPOINT_INVALID; what opening a bundle raises.
+    """
+    carried = load_plane(masks)
+    about, own = carried.description, start.description
+    if about.plane is own.plane:
+        raise OrthoDiffusionError(
+            ErrorKind.WRONG_PLANE,
+            f"{masks} holds masks of the {own.plane.value} plane itself.",
+            "Start from this folder to train it further, or name another plane's.",
+        )
+    if carried.networks.segmentation is None:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"{masks} holds no segmentation decoder.",
+            "Name the output folder of `orthodiffusion train-segmentation`.",
+        )
+    images = starting_point(
+        began, about.plane, about.joint, FineTuneSettings(block=about.block, timestep=about.timestep)
+    )
+    sizes = {(d.joint, d.base_channels, d.channel_multipliers) for d in (own, about, images.description)}
+    if len(sizes) != 1:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The networks are of different joints or sizes.",
+            "Name trainings of one joint that came of one pre-training.",
+        )
+    return with_masks_of(start, images, carried)
 
 
 def with_masks_of(start: TrainedPlane, images: TrainedPlane, masks: TrainedPlane) -> TrainedPlane:

@@ -18,7 +18,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_phantoms
 from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
 from OrthoDiffusionLib.errors import OrthoDiffusionError
-from OrthoDiffusionLib.training.carried_masks import with_masks_of
+from OrthoDiffusionLib.training.carried_masks import carried_masks
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
@@ -103,15 +103,12 @@ def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = MASK_R
 def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> TrainedPlane:
     if rounds > 1:
         return load_plane(train_masks(plane, folder, processes, rounds - 1))
-    start = _pre_trained(plane, folder, processes)
+    images = pretrain_images(plane, folder, processes)
+    start = starting_point(str(images), plane, "knee", _mask_settings(plane, 1))
     if plane is Plane.SAGITTAL:
         return start
-    masks = load_plane(train_masks(Plane.SAGITTAL, folder, processes, 1))
-    return with_masks_of(start, _pre_trained(Plane.SAGITTAL, folder, processes), masks)
-
-
-def _pre_trained(plane: Plane, folder: Path, processes: int) -> TrainedPlane:
-    return starting_point(str(pretrain_images(plane, folder, processes)), plane, "knee", _mask_settings(plane, 1))
+    masks = train_masks(Plane.SAGITTAL, folder, processes, 1)
+    return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)))
 
 
 def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:

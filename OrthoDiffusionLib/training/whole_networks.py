@@ -71,7 +71,7 @@ def whole_network(source: str, plane: Plane) -> WholeNetwork:
     Args:
         source: output folder of `orthodiffusion pretrain`, whose averaged weights are taken; or a bundle's name or
             folder.
-        plane: that it was trained on.
+        plane: that it was trained on, and no other.
 
     Raises:
         OrthoDiffusionError: WRONG_PLANE; CHECKPOINT_INVALID, when a bundle holds the encoder alone or a folder no whole
@@ -86,7 +86,7 @@ def whole_network(source: str, plane: Plane) -> WholeNetwork:
 def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     tensors, about = averaged_network(folder)
     if about["plane"] != plane.value:
-        raise _wrong_plane("The pre-training in this folder is not", plane)
+        raise _wrong_plane(f"{folder} holds a pre-training of the {about['plane']} plane, not", plane)
     settings = pretrain_settings(about["settings"])
     source = f"a {plane.value} pre-training of {about['step']} steps of {settings.windows}, sha256 {_digest(tensors)}"
     if before := about.get("start"):
@@ -99,7 +99,7 @@ def _of_bundle(bundle: Bundle, plane: Plane) -> WholeNetwork:
     manifest = bundle.manifest
     recipe = manifest.planes.get(plane)
     if recipe is None:
-        raise _wrong_plane("No network of the bundle is", plane)
+        raise _wrong_plane(f"{manifest.name} has no network", plane)
     tensors = read_weights(bundle, recipe.encoder)
     if len(encoder_state(tensors)) == len(tensors):
         raise OrthoDiffusionError(
@@ -108,7 +108,7 @@ def _of_bundle(bundle: Bundle, plane: Plane) -> WholeNetwork:
             "Import the published checkpoints again with --keep-decoder, or name the folder of a pre-training.",
         )
     size = manifest.network
-    source = f"bundle {manifest.name} {manifest.version}, sha256 {bundle.manifest_sha256}"
+    source = f"bundle {manifest.name} {manifest.version} ({plane.value}), sha256 {bundle.manifest_sha256}"
     # Decoders come into bundles by import alone, and the published networks tell the noise.
     return WholeNetwork(tensors, (size.base_channels, size.channel_multipliers), "noise", source, size.window_size)
 
@@ -124,7 +124,7 @@ def _wrong_plane(what: str, plane: Plane) -> OrthoDiffusionError:
     return OrthoDiffusionError(
         ErrorKind.WRONG_PLANE,
         f"{what} of the {plane.value} plane.",
-        f"Name one of the {plane.value} plane.",
+        f"Name one of the {plane.value} plane; only `pretrain` starts from another plane's, written as PLANE=DIR.",
     )
 
 

@@ -63,16 +63,20 @@ def test_from_phantoms_to_a_bundle_that_runs(tmp_path: Path) -> None:
     folders = {}
     for plane in ("axial", "coronal"):
         common = ["--plane", plane, "--dataset", dataset, "--cache", tmp_path / "cache"]
+        first = tmp_path / "axial-pretrained"
+        begun = ["--from", f"axial={first}"] if plane == "coronal" else []
+        carried = ["--masks-from", tmp_path / "axial-segmenting", "--masks-began", first] if begun else []
         pretrained, segmenting, both = (tmp_path / f"{plane}-{name}" for name in ("pretrained", "segmenting", "both"))
         orthodiffusion(
             "pretrain", *common, "--output", pretrained, "--accelerator", "cpu", "--set=steps=3", *tiny,
-            f"--set=sample_every={3 if plane == 'axial' else 0}",
+            *begun, f"--set=sample_every={3 if plane == 'axial' else 0}",
         )  # fmt: skip
         told = orthodiffusion(
             "train-segmentation", *common, "--from", pretrained, "--output", segmenting, "--set=steps=40",
-            "--set=batch=2", "--set=validate_every=20", "--set=learning_rate=0.005",
+            "--set=batch=2", "--set=validate_every=20", "--set=learning_rate=0.005", *carried,
         )  # fmt: skip
         assert "trained for 40 steps" in told
+        assert ("Decoder of the axial plane taken over" in told) == bool(carried)
         rows = list(csv.DictReader((segmenting / "losses.csv").open(encoding="utf-8")))
         assert [int(row["step"]) for row in rows] == list(range(40))
         assert [row["step"] for row in rows if row["dice"]] == ["19", "39"]

@@ -85,7 +85,7 @@ def test_it_starts_from_a_bundle_that_holds_the_decoder(train: Callable[..., Non
     found = first_weights(tmp_path / "steered")
     assert all(torch.allclose(found[name], tensor, atol=1e-9) for name, tensor in published.items())
     encoder = pretrained_encoder(tmp_path / "out", Plane.AXIAL)
-    assert "of 2 windows, from bundle whole 1, sha256 " in encoder.source
+    assert "of 2 windows, from bundle whole 1 (axial), sha256 " in encoder.source
     alone = bundle_of(tmp_path / "alone", encoder_state(published))
     kind, said = refused(lambda: whole_network(alone, Plane.AXIAL))
     assert kind is ErrorKind.CHECKPOINT_INVALID and "--keep-decoder" in said
