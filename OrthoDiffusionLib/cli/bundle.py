@@ -117,8 +117,8 @@ def export_command(
 ) -> None:
     """Make a bundle of trained networks, with a fusion and calibration on held-out studies, lineage and a data card."""
     with reported():
+        from OrthoDiffusionLib.training.configurations import load_card
         from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
-        from OrthoDiffusionLib.training.settings import load_settings
 
         named = {Plane.AXIAL: axial, Plane.SAGITTAL: sagittal, Plane.CORONAL: coronal}
         planes = {plane: path for plane, path in named.items() if path is not None}
@@ -126,7 +126,7 @@ def export_command(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A bundle needs a plane.", "Give --sagittal, --coronal or --axial."
             )
-        about = load_settings(BundleCard, str(card))
+        about = load_card(BundleCard, card)
         made = export_bundle(output, planes, about, fusion, refinement=refinement, half_precision=half_precision)
         out.print(f"Written to {made.folder}", soft_wrap=True)
 
@@ -142,10 +142,10 @@ def refine_command(
 ) -> None:
     """Make a bundle of another one and a refinement of its outlines; its networks and calibration stay as they are."""
     with reported():
+        from OrthoDiffusionLib.training.configurations import load_card
         from OrthoDiffusionLib.training.exporting import RefinementCard, export_refined
-        from OrthoDiffusionLib.training.settings import load_settings
 
-        about, source = load_settings(RefinementCard, str(card)), open_bundle(find_bundle(bundle))
+        about, source = load_card(RefinementCard, card), open_bundle(find_bundle(bundle))
         made = export_refined(output, source, refinement, about.with_that_of(source))
         out.print(f"Written to {made.folder}", soft_wrap=True)
 

@@ -66,9 +66,10 @@ def pretrain(
         when_short="Let fewer windows through the network at a time, --set together=1, or keep less of each: --set"
         " recompute=true.",
     ):
+        from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.pretraining import pretrain as train
         from OrthoDiffusionLib.training.processes import launched, training_fabric
-        from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
+        from OrthoDiffusionLib.training.settings import PretrainSettings
         from OrthoDiffusionLib.training.whole_networks import whole_network
 
         settings = load_settings(PretrainSettings, config, change or ())

@@ -96,8 +96,9 @@ def train_segmentation(
     """
     with reported(kept="The last checkpoint is kept; the same command goes on from there.", when_short=FEWER_AT_A_TIME):
         from OrthoDiffusionLib.training.carried_masks import carried_masks
+        from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
-        from OrthoDiffusionLib.training.settings import SegmentationSettings, load_settings
+        from OrthoDiffusionLib.training.settings import SegmentationSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
 
@@ -166,11 +167,12 @@ def train_diagnosis(
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """
     with reported(when_short="Choose fewer windows a step: --set batch=2."):
+        from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
         from OrthoDiffusionLib.training.fusion_data import HELD_OUT
         from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
         from OrthoDiffusionLib.training.pooled_features import save_pooled
-        from OrthoDiffusionLib.training.settings import DiagnosisSettings, load_settings
+        from OrthoDiffusionLib.training.settings import DiagnosisSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 

@@ -54,9 +54,10 @@ def train_fusion(
     """
     with reported():
         from OrthoDiffusionLib.training.clinical_training import train_clinical
+        from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.fusion_data import fusion_data
         from OrthoDiffusionLib.training.fusion_training import train_fusion as train
-        from OrthoDiffusionLib.training.settings import FusionSettings, load_settings
+        from OrthoDiffusionLib.training.settings import FusionSettings
         from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fusion
         from OrthoDiffusionLib.training.trained_plane import common_description, load_plane
 

@@ -70,10 +70,11 @@ def train_refinement(
         kept="What was prepared, and the last checkpoint, are kept; the same command goes on from there.",
         when_short="Let fewer --workers prepare studies, or choose --set batch=4.",
     ):
+        from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.refinement_preparing import kept_studies
         from OrthoDiffusionLib.training.refinement_stacks import networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
-        from OrthoDiffusionLib.training.settings import RefinementSettings, load_settings
+        from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
 

@@ -20,6 +20,7 @@ from OrthoDiffusionLib.datasets.labelled_studies import labelled_phantoms
 from OrthoDiffusionLib.errors import OrthoDiffusionError
 from OrthoDiffusionLib.training.carried_masks import carried_masks
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
+from OrthoDiffusionLib.training.configurations import load_settings
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
 from OrthoDiffusionLib.training.fusion_data import HELD_OUT
@@ -35,7 +36,6 @@ from OrthoDiffusionLib.training.settings import (
     PretrainSettings,
     RefinementSettings,
     SegmentationSettings,
-    load_settings,
 )
 from OrthoDiffusionLib.training.starting_points import starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, TrainedPlane, load_plane, save_plane

@@ -146,10 +146,11 @@ def _seen(source: LearntFrom, rows: Sequence[int], drawn: Sequence[SeriesViews])
 def study_answer(
     networks: PlaneNetworks, study: Sequence[SeriesViews], settings: DiagnosisSettings
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (findings,) and pooled features (channels,) of a study: the mean over its series' centre windows."""
+    """Logits (findings,) and pooled features (channels,) of a study: those of the centre window of the series that a
+    run would assess, for temperatures, thresholds and gates are fitted to them."""
     with torch.inference_mode():
-        rows = [_answer(networks, [series._replace(views=series.views[0])], settings) for series in study]
-        logits, pooled = (torch.cat(values).mean(dim=0).cpu() for values in zip(*rows, strict=True))
+        assessed = study[0]._replace(views=study[0].views[0])
+        logits, pooled = (values[0].cpu() for values in _answer(networks, [assessed], settings))
         return logits.clone(), pooled.clone()
 
 

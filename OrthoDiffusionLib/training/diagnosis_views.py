@@ -30,11 +30,17 @@ class SeriesViews(NamedTuple):
 
 
 StudyViews = Callable[[int], Sequence[SeriesViews]]
-"""The series of a study, by its number."""
+"""The series of a study, by its number; that which a run would assess comes first."""
+
+
+def by_depth(depths: Sequence[int]) -> list[int]:
+    """Numbers of a plane's series, those with more slices first, as a run chooses; equal ones stay in order."""
+    return sorted(range(len(depths)), key=lambda series: -depths[series])
 
 
 def drawn_views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSettings) -> list[SeriesViews]:
-    """Of each series, the centre window first and then changed ones: noised, (views, 1, 16, size, size) each.
+    """Of each series, the centre window first and then changed ones: noised, (views, 1, 16, size, size) each; the
+    series in the order of `by_depth`.
 
     They depend on the seed and the study alone, so that they can be drawn again instead of being kept: four views of
     each of 20,000 series take 84 GB at 128 pixels.
@@ -57,7 +63,7 @@ def drawn_views(study: CachedStudy, start: TrainedPlane, settings: DiagnosisSett
                 window = normalised(at_size(image, None, size)[0])
             windows.append(noised_window(window, plane, centre, settings.timestep, view, "cpu")[0][0])
         stacks.append(SeriesViews(torch.stack(windows), None))
-    return stacks
+    return [stacks[series] for series in by_depth(study.depths[plane])]
 
 
 def feature_maps(
@@ -91,7 +97,8 @@ def study_feature_maps(
     """Those of one study, by networks that are on the device; arguments as for `feature_maps`."""
     timestep = torch.tensor([start.description.timestep], device=device)
     series = []
-    for index, stack in enumerate(drawn_views(study, start, settings)):
+    stacks = drawn_views(study, start, settings)
+    for index, stack in zip(by_depth(study.depths[start.description.plane]), stacks, strict=True):
         with torch.inference_mode():
             maps = [start.networks.features(view[None].to(device), timestep) for view in stack.views]
             kept = torch.cat(maps).cpu()

@@ -20,7 +20,7 @@ from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, study_featur
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another one computes all of them again."""
 
 

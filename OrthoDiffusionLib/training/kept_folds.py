@@ -19,7 +19,7 @@ from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another one trains all folds again."""
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
-from OrthoDiffusionLib.resources import resources_folder
 
 OptimiserKind = Literal["adam", "muon"]
 
@@ -172,7 +169,7 @@ class SegmentationSettings(FineTuneSettings):
     warm_up: int = Field(default=0, ge=0)
     decoder: Literal["published", "skips"] = "skips"
     steps: int = Field(default=3000, ge=1)
-    together: int = Field(default=10, ge=1)
+    together: int = Field(default=2, ge=1)
     crop: int = Field(default=0, ge=0)
     crop_share: float = Field(default=0.0, ge=0, le=1)
     start_share: float = Field(default=0.0, ge=0, lt=1)
@@ -185,6 +182,12 @@ class SegmentationSettings(FineTuneSettings):
     split_seed: int | None = Field(default=None, ge=0)
     patience: int = Field(default=5, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _parts_are_seen(self) -> SegmentationSettings:
+        if bool(self.crop) != bool(self.crop_share):
+            raise ValueError("crop and crop_share go together: set both, or both to 0")
+        return self
 
 
 class DiagnosisSettings(FineTuneSettings):
@@ -280,42 +283,3 @@ class RefinementSettings(BaseModel):
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     save_every: int = Field(default=500, ge=1)
     seed: int = Field(default=0, ge=0)
-
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def load_settings(kind: type[Settings], name: str, changes: Sequence[str] = ()) -> Settings:
-    """Read settings.
-
-    Args:
-        kind: of settings.
-        name: of a file that comes with the library, such as `small`, or the path of another one.
-        changes: `key=value`, over what the file says; values are YAML.
-
-    Raises:
-        OrthoDiffusionError: FILE_NOT_FOUND; BAD_SETTINGS for a key or a value that cannot be.
-    """
-    import yaml
-
-    shipped = resources_folder() / "Training"
-    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in shipped.glob("*.yaml")))
-        raise OrthoDiffusionError(
-            ErrorKind.FILE_NOT_FOUND, f"There is no configuration {name}.", f"Name a YAML file, or one of {known}."
-        )
-    try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        for change in changes:
-            key, separator, value = change.partition("=")
-            if not separator:
-                raise ValueError(f"{change!r} is not key=value")
-            content[key.strip()] = yaml.safe_load(value)
-        return kind.model_validate(content)
-    except (ValidationError, ValueError, TypeError, yaml.YAMLError, OSError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else None
-        said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS, "The configuration is not valid.", f"Correct it: {said}.", detail=str(error)
-        ) from error

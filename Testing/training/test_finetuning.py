@@ -21,9 +21,9 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training import diagnosis_training, kept_feature_maps
-from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted
+from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, study_answer
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
-from OrthoDiffusionLib.training.diagnosis_views import SeriesViews
+from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, drawn_views
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
 from OrthoDiffusionLib.training.losses import segmentation_loss
@@ -130,6 +130,27 @@ def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
     again = logits(tmp_path / "kept")
     assert len(computed) == 1, "but for the broken file, nothing is computed again"
     assert all(torch.equal(again[name].nan_to_num(), value.nan_to_num()) for name, value in kept.items())
+
+
+def test_a_study_is_answered_by_the_series_that_a_run_would_assess(
+    start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path
+) -> None:
+    networks = empty_networks(DESCRIPTION, segmentation=False, diagnosis=True).eval()
+    image = load_file(studies[0].path)["axial/0/image"]
+    deeper = np.concatenate([image, image[::-1], image])
+
+    def answer(*series: np.ndarray) -> torch.Tensor:
+        path = tmp_path / f"{len(series)}.safetensors"
+        save_file({f"axial/{number}/image": np.ascontiguousarray(one) for number, one in enumerate(series)}, path)
+        depths = {**studies[0].depths, Plane.AXIAL: tuple(len(one) for one in series)}
+        masked = {**studies[0].masked, Plane.AXIAL: (False,) * len(series)}
+        study = CachedStudy(**{**vars(studies[0]), "path": path, "depths": depths, "masked": masked})
+        settings = DiagnosisSettings(views=1, encoder_rate=0.05)
+        return study_answer(networks, drawn_views(study, start, settings), settings)[0]
+
+    alone = answer(deeper)
+    assert torch.equal(answer(image, deeper, deeper[::-1]), alone)
+    assert not torch.equal(answer(image), alone)
 
 
 @pytest.mark.parametrize("encoder_rate", [0.0, 0.05])

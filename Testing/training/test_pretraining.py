@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from tiny_dataset import write_dataset
@@ -33,12 +33,14 @@ from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
+from OrthoDiffusionLib.training.configurations import load_card, load_settings
 from OrthoDiffusionLib.training.contrastive_loss import contrastive_losses
+from OrthoDiffusionLib.training.exporting import BundleCard
 from OrthoDiffusionLib.training.pretraining import pretrain
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
 from OrthoDiffusionLib.training.pretraining_step import train_step
 from OrthoDiffusionLib.training.projection_heads import projector_of
-from OrthoDiffusionLib.training.settings import PretrainSettings, load_settings
+from OrthoDiffusionLib.training.settings import PretrainSettings, SegmentationSettings
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.whole_networks import whole_network
 
@@ -437,14 +439,35 @@ def test_configurations_that_come_with_the_library_are_valid() -> None:
     assert sum(p.numel() for p in DenoisingUNet(paper.network).parameters()) == 34_524_545
     assert small.window_size < paper.window_size
     assert load_settings(PretrainSettings, "small", ["steps=7"]).steps == 7
-    wrong = (
-        ("stepz=7", "stepz"),
-        ("steps=many", "steps"),
-        ("steps", "key=value"),
-        ("distillation=1", "self_conditioning"),
-    )
-    for change, said in wrong:
-        with pytest.raises(OrthoDiffusionError, match=said):
-            load_settings(PretrainSettings, "small", [change])
-    with pytest.raises(OrthoDiffusionError, match="There is no configuration huge"):
+    with pytest.raises(OrthoDiffusionError, match=r"There is no configuration huge.*one of paper, small"):
         load_settings(PretrainSettings, "huge")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        (PretrainSettings, "stepz=7", "stepz is nothing that this configuration can say."),
+        (PretrainSettings, "steps=many", "steps: Input should be a valid integer"),
+        (PretrainSettings, "steps", "“steps” is not key=value."),
+        (PretrainSettings, "steps=[", "line 1 of “steps=\\[” is no YAML."),
+        (PretrainSettings, "distillation=1", "Correct it: distillation needs self_conditioning"),
+        (SegmentationSettings, "crop=64", "Correct it: crop and crop_share go together"),
+    ],
+)
+def test_what_a_configuration_cannot_say_is_told(kind: type[BaseModel], change: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("seed: 1\n", encoding="utf-8")
+    with pytest.raises(OrthoDiffusionError, match=said):
+        load_settings(kind, str(tmp_path / "own.yaml"), [change])
+
+
+def test_a_file_that_is_no_configuration_or_no_card_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    for content, said in (("- 1\n", "lines like “key: value”"), ("a: 1\nb: [\n", "line 3 of the file is no YAML")):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(OrthoDiffusionError, match=said):
+            load_settings(PretrainSettings, str(path))
+    with pytest.raises(OrthoDiffusionError, match=r"There is no card .*demonstration-card.yaml is one to copy"):
+        load_card(BundleCard, tmp_path / "missing.yaml")
+    path.write_text("name: only\n", encoding="utf-8")
+    with pytest.raises(OrthoDiffusionError, match=r"The card is not valid. Correct it: version: Field required"):
+        load_card(BundleCard, path)
