@@ -105,7 +105,7 @@ def export_command(
     axial: Annotated[Optional[Path], typer.Option(help="Folder of the plane's trained networks.")] = None,  # noqa: UP045
     fusion: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Output folder of train-fusion; without it the planes are averaged, or weighed by a gate."),
+        typer.Option(help="Output folder of train-fusion; without it the planes are averaged."),
     ] = None,
     refinement: Annotated[
         Optional[Path],  # noqa: UP045

@@ -59,7 +59,8 @@ def train_refinement(
 
     They stay as they are. What they find in a study, 1 MB for each slice, is kept in the cache: the same command,
     killed and started again, need not find it again, and goes on with the training where it was. Each of --workers
-    holds the networks; on a GPU they share it.
+    holds the networks; on a GPU they share it. Losses are in the output's losses.csv and, for TensorBoard, in its
+    folder tensorboard.
 
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
@@ -105,7 +106,9 @@ def train_refinement(
             def tell(stage: str, share: float) -> None:
                 bar.update(looking, completed=share, description=stage)
 
-            trained = train(studies, joint, settings, report, output / UNFINISHED, tell, training_device())
+            trained = train(
+                studies, joint, settings, report, output / UNFINISHED, tell, training_device(), log_folder=output
+            )
         refinement = described_refinement(trained, joint, digest, settings)
         save_refinement(output, refinement)
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)

@@ -23,7 +23,8 @@ from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.configurations import load_settings
 from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
 from OrthoDiffusionLib.training.exporting import BundleCard, export_bundle
-from OrthoDiffusionLib.training.fusion_data import HELD_OUT
+from OrthoDiffusionLib.training.fusion_data import HELD_OUT, FusionStudy, fusion_data
+from OrthoDiffusionLib.training.fusion_training import train_fusion
 from OrthoDiffusionLib.training.pooled_features import save_pooled
 from OrthoDiffusionLib.training.pretraining import pretrain
 from OrthoDiffusionLib.training.processes import training_fabric
@@ -33,11 +34,14 @@ from OrthoDiffusionLib.training.refinement_training import train_refinement
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import (
     DiagnosisSettings,
+    FusionSettings,
     PretrainSettings,
     RefinementSettings,
     SegmentationSettings,
 )
 from OrthoDiffusionLib.training.starting_points import starting_point
+from OrthoDiffusionLib.training.trained_fusion import DESCRIPTION as FUSION
+from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fusion
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, TrainedPlane, load_plane, save_plane
 from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION as REFINEMENT
 from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
@@ -136,6 +140,19 @@ def train_findings(plane: Plane, masks: Path, folder: Path, processes: int) -> P
     return output
 
 
+def train_gate(findings: Mapping[Plane, Path], folder: Path, processes: int) -> Path:
+    """Weights of the planes' logits, for each finding; the folder that holds them."""
+    output = folder / "fusion"
+    if not (output / FUSION).exists():
+        studies = prepare_phantoms(DIAGNOSIS_SEEDS, folder / "cache", STACK_SIZE, processes)
+        gathered = fusion_data("gate", findings, [FusionStudy.of_cached(study) for study in studies])
+        settings = load_settings(FusionSettings, "fusion")
+        trained = train_fusion("gate", gathered, settings, lambda *_: None)
+        planes = {plane: load_plane(path) for plane, path in findings.items()}
+        save_fusion(output, described_fusion("gate", trained, gathered, planes, settings.plane_dropout))
+    return output
+
+
 def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) -> Path:
     """A refinement of what the planes' decoders find; the folder that holds it."""
     output = folder / "refinement"
@@ -145,7 +162,7 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) ->
         labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrasts=1)
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu", processes)
         settings = load_settings(RefinementSettings, "refinement")
-        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "unfinished")
+        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "unfinished", log_folder=output)
         described = described_refinement(trained, "knee", digest, settings)
         save_refinement(output, described)
         print(described.description.history, flush=True)
@@ -176,12 +193,19 @@ def main() -> None:
 
 def _made() -> None:
     parser = argparse.ArgumentParser(description="Train the demonstration model on phantoms.")
-    parser.add_argument("--output", type=Path, default=Path("training-output"))
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("training-output"),
+        help="folder of all that is trained; started again, what was stopped goes on from there",
+    )
     parser.add_argument("--processes", type=int, default=2, help="that prepare phantoms")
     parser.add_argument("--threads", type=int, help="of the training; by default, one for each core")
     parser.add_argument("--planes", nargs="+", type=Plane, default=list(Plane), help="to be trained, in order")
     parser.add_argument("--bundle", type=Path, help="folder of the bundle to write at the end; needs all planes")
     arguments = parser.parse_args()
+    if arguments.bundle is not None and set(arguments.planes) != set(Plane):
+        parser.error("a bundle needs all three planes; leave out --planes or --bundle")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
     masks, folders = {}, {}
@@ -189,9 +213,10 @@ def _made() -> None:
         masks[plane] = train_masks(plane, arguments.output, arguments.processes)
         folders[plane] = train_findings(plane, masks[plane], arguments.output, arguments.processes)
     if arguments.bundle is not None:
+        gate = train_gate(folders, arguments.output, arguments.processes)
         refinement = train_outlines(masks, arguments.output, arguments.processes)
         card = load_settings(BundleCard, "demonstration-card")
-        bundle = export_bundle(arguments.bundle, folders, card, refinement=refinement, half_precision=True)
+        bundle = export_bundle(arguments.bundle, folders, card, gate, refinement=refinement, half_precision=True)
         print(f"Written to {bundle.folder}")
 
 

@@ -1,9 +1,7 @@
 """The part of a bundle that makes one answer of its planes: fusion, temperatures and thresholds.
 
 All of them come from logits of studies that the networks were not trained on: temperatures lower the cross entropy on
-them most, thresholds have the best Youden index. A gate that is trained here is judged on the studies that it learnt
-from; with its few hundred weights for thousands of logits that flatters little, and `orthodiffusion train-fusion --kind
-gate` does without.
+them most, thresholds have the best Youden index.
 """
 
 from __future__ import annotations
@@ -22,12 +20,8 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_fusion import GatedPlanes
 from OrthoDiffusionLib.training.calibration import calibrate
 from OrthoDiffusionLib.training.fusion_data import held_out_tensors
-from OrthoDiffusionLib.training.gate_training import train_gate
 from OrthoDiffusionLib.training.trained_fusion import fingerprint, load_fusion
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
-
-GATE_STUDIES = 30
-"""Fewest studies with all three planes on which a gate is trained; below, the planes' logits are averaged."""
 
 GATE_FILE = "models/gate.safetensors"
 HEAD_FILE = "models/fusion.safetensors"
@@ -49,8 +43,8 @@ class ExportedFusion:
     weights: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict)
 
 
-def mean_or_gate(joint: str, folders: Mapping[Plane, Path]) -> ExportedFusion:
-    """The planes' plain mean, or a gate where enough studies have all three.
+def mean_of_planes(joint: str, folders: Mapping[Plane, Path]) -> ExportedFusion:
+    """The planes' plain mean.
 
     Args:
         joint: whose findings there are.
@@ -60,16 +54,8 @@ def mean_or_gate(joint: str, folders: Mapping[Plane, Path]) -> ExportedFusion:
         OrthoDiffusionError: CHECKPOINT_INVALID for a folder without logits of held-out studies.
     """
     logits, present = _held_out(folders)
-    if logits is None:
-        return ExportedFusion({"kind": "mean"}, calibrations(joint, None, present))
-    if logits.shape[1] < len(Plane) or len(logits) < GATE_STUDIES:
-        return ExportedFusion({"kind": "mean"}, calibrations(joint, logits.mean(dim=1), present))
-    gate = train_gate(logits, present)
-    with torch.inference_mode():
-        fused = (gate(logits) * logits).sum(dim=1)
-    return ExportedFusion(
-        {"kind": "gate", "gate": GATE_FILE}, calibrations(joint, fused, present), {GATE_FILE: gate.state_dict()}
-    )
+    mean = None if logits is None else logits.mean(dim=1)
+    return ExportedFusion({"kind": "mean"}, calibrations(joint, mean, present))
 
 
 def trained_fusion(folder: Path, planes: Mapping[Plane, TrainedPlane], clinical_codes: str) -> ExportedFusion:
@@ -138,7 +124,9 @@ def _held_out(folders: Mapping[Plane, Path]) -> tuple[torch.Tensor | None, torch
     files = [held_out_tensors(path) for _, path in in_order]
     if not files:
         return None, torch.zeros(0)
-    common = set.intersection(*({key[7:] for key in file if key.startswith("logits/")} for file in files))
+    common = set.intersection(
+        *({key.removeprefix("logits/") for key in file if key.startswith("logits/")} for file in files)
+    )
     if not common:
         return None, torch.zeros(0)
     ids = sorted(common)

@@ -17,7 +17,7 @@ from OrthoDiffusionLib.bundles.opening import LICENSE_FILE, Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
-from OrthoDiffusionLib.training.exported_fusion import mean_or_gate, trained_fusion
+from OrthoDiffusionLib.training.exported_fusion import mean_of_planes, trained_fusion
 from OrthoDiffusionLib.training.settings import FineTuneSettings
 from OrthoDiffusionLib.training.starting_points import is_pretraining, planes_of_bundle, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
@@ -165,7 +165,7 @@ def export_bundle(
     if fusion is not None:
         fused = trained_fusion(fusion, trained, card.clinical_codes)
     else:
-        fused = mean_or_gate(
+        fused = mean_of_planes(
             joint.name, {plane: path for plane, path in planes.items() if trained[plane].networks.diagnosis}
         )
     weights |= fused.weights

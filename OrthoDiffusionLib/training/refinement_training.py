@@ -28,6 +28,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
 from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
@@ -73,6 +74,7 @@ def train_refinement(
     folder: Path,
     tell: Callable[[str, float], None] = lambda _, __: None,
     device: torch.device | str = "cpu",
+    log_folder: Path | None = None,
 ) -> TrainedNetwork:
     """Train a refinement for all planes.
 
@@ -91,6 +93,7 @@ def train_refinement(
             removed when the result is kept.
         tell: told what is done between the steps, "Second pass" or "Validation", and how much of it, 0 to 1.
         device: to train on.
+        log_folder: of `losses.csv` and `tensorboard`; None for no log.
 
     Raises:
         OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; BAD_SETTINGS, when the folder holds
@@ -130,7 +133,7 @@ def train_refinement(
         once.load_state_dict(weights)
         return with_first_pass(once, train, one_piece, folder / FIRST_PASS, going_on)
 
-    with asked_to_stop() as stopping:
+    with loss_log(log_folder, first, ("loss",)) as log, asked_to_stop() as stopping:
         if first_pass is not None:
             train = seen_once(first_pass, first, stopping)
         for step in range(first, settings.steps):
@@ -151,6 +154,8 @@ def train_refinement(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             for optimiser in updating.values():
                 optimiser.step()
+            # Before the checkpoint: a training that goes on from it does not write this step again.
+            log(step, loss.item())
             done, stopped = step + 1, stopping()
             if done % settings.save_every == 0 or done == settings.steps or stopped:
                 save(done)

@@ -103,6 +103,7 @@ def test_from_phantoms_to_a_bundle_that_runs(tmp_path: Path) -> None:
         "--output", refined, "--dataset", dataset, "--cache", tmp_path / "cache", "--set=steps=20", "--set=crop=16",
     )  # fmt: skip
     assert "Refinement of all planes' outlines trained for 20 steps" in told
+    assert len((refined / "losses.csv").read_text(encoding="utf-8").splitlines()) == 1 + 20
     orthodiffusion(
         "bundle", "export", "--axial", folders["axial"], "--coronal", folders["coronal"], "--output", bundle,
         "--card", tmp_path / "card.yaml", "--half-precision", "--refinement", refined,

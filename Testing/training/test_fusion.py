@@ -22,7 +22,7 @@ from OrthoDiffusionLib.inference.engine import Engine
 from OrthoDiffusionLib.inference.request import StudyRequest
 from OrthoDiffusionLib.inference.result_folder import read_result
 from OrthoDiffusionLib.inference.watch import Unwatched
-from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, make_fusion
+from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, GatedPlanes, make_fusion
 from OrthoDiffusionLib.training.exported_fusion import calibrations
 from OrthoDiffusionLib.training.exporting import export_bundle
 from OrthoDiffusionLib.training.fusion_data import FusionData, FusionStudy, fusion_data
@@ -122,6 +122,25 @@ def test_a_missing_plane_is_answered_by_what_the_others_can_tell(kind: str) -> N
     assert blind.mean().item() == pytest.approx(0.5, abs=0.12), "without it, what is said is how often it occurs"
     error = (blind - data.present[:, 0]).abs().mean().item()
     assert error < 0.6, "and nobody is told with certainty what is not known"
+
+
+def test_the_gate_trusts_the_plane_that_knows() -> None:
+    present = (torch.rand(200, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    logits = torch.randn(200, 3, 8, generator=torch.Generator().manual_seed(1))
+    logits[:, 1] = 6 * (present - 0.5)
+    everywhere = torch.ones(200, 3, dtype=torch.bool)
+    names = tuple(FusionStudy(str(n), str(n), present[n]) for n in range(200))
+    data = FusionData(names, logits.expand(6, -1, -1, -1), everywhere, present, torch.arange(200) % 5, 8)
+    training = train_fusion("gate", data, LEARNING, lambda *_: None)
+    assert isinstance(training.network, GatedPlanes)
+    weights = training.network(logits, everywhere).weights
+    assert weights is not None
+    assert torch.allclose(weights.sum(dim=1), torch.ones(200, 8), atol=1e-6)
+
+    def right(fused: torch.Tensor) -> float:
+        return float(((fused > 0).float() == present).float().mean())
+
+    assert right(training.held_out) > right(logits.mean(dim=1)), "out of fold"
 
 
 def _logits(network: torch.nn.Module, data: FusionData, planes: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The parts of trainings: windows, losses and precision, calibration, and the gate that weighs planes."""
+"""The parts of trainings: windows, losses and precision and calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from OrthoDiffusionLib.evaluation.metrics import dice, expected_calibration_erro
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.calibration import calibrate
 from OrthoDiffusionLib.training.crops import crop_around_structure
-from OrthoDiffusionLib.training.gate_training import train_gate
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 
@@ -104,17 +103,3 @@ def test_calibration_lowers_the_error() -> None:
     assert 1 / (1 + np.exp(-6 / never_certain.temperature)) == pytest.approx(21 / 22, abs=0.01)
     with pytest.raises(ValueError, match="with and without"):
         calibrate(overconfident, np.ones(4000))
-
-
-def test_the_gate_trusts_the_plane_that_knows() -> None:
-    generator = torch.Generator().manual_seed(0)
-    present = (torch.rand(200, 8, generator=generator) < 0.5).float()
-    logits = torch.randn(200, 3, 8, generator=generator)
-    logits[:, 1] = 6 * (present - 0.5)
-    gate = train_gate(logits, present)
-    weights = gate(logits)
-    assert torch.allclose(weights.sum(dim=1), torch.ones(200, 8), atol=1e-6)
-    fused = (weights * logits).sum(dim=1)
-    agreement = ((fused > 0).float() == present).float().mean()
-    plain = ((logits.mean(dim=1) > 0).float() == present).float().mean()
-    assert agreement > plain
