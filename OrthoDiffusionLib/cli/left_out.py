@@ -50,7 +50,7 @@ class LeftOut:
 
     def told(self, trained: TrainedPlane) -> TrainedPlane:
         """Networks that were trained on the others, with their number in the history."""
-        return trained.told(f"{self._count} left out, unreadable.") if self._studies else trained
+        return trained.told(f"{self._count} left out, for they could not be used.") if self._studies else trained
 
     @property
     def _count(self) -> str:

@@ -16,17 +16,19 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 def phantom(
     output: Annotated[Path, typer.Option(help="Folder that gets a folder for each study.")],
-    seed: Annotated[int, typer.Option(help="Of the first study; the others follow.", min=0)] = 0,
-    studies: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
-    joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
+    seed: Annotated[int, typer.Option(help="Seed of the first study; the others follow.", min=0)] = 0,
+    studies: Annotated[int, typer.Option(help="Number of studies.", min=1)] = 1,
+    joint: Annotated[str, typer.Option(help="knee, ankle or shoulder.")] = "knee",
     centre: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Where they are scanned; by default each at one of those for training."),
+        typer.Option(
+            help="Made-up centre: hill, harbour, meadow, college or island; by default any of the first four."
+        ),
     ] = None,
     contrast: Annotated[
         Contrast,
         typer.Option(
-            help="That of each centre's sequences, or signals, resolution and artefacts drawn at random, of no centre."
+            help="physical: the centre's own sequences; random: signals, resolution and artefacts drawn at random."
         ),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[

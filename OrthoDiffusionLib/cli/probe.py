@@ -25,17 +25,21 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def probe(
-    plane: Annotated[Plane, typer.Option(help="Whose encoder and series.")],
+    plane: Annotated[Plane, typer.Option(help="Plane of the encoder and of the series.")],
     output: Annotated[Path, typer.Option(help="Folder of the table and the curve.")],
     pretrained: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Output folder of `orthodiffusion pretrain`."),
     ] = None,
-    bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Or a bundle's encoder.")] = None,  # noqa: UP045
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="A bundle whose encoder is scored instead.")
+    ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    blocks: Annotated[str, typer.Option(help="Separated by commas; or all.")] = "all",
-    timesteps: Annotated[str, typer.Option(help="Separated by commas, 0 to 999.")] = "10,50,100,150,200,300,500,800",
+    blocks: Annotated[str, typer.Option(help="Blocks, separated by commas; or all.")] = "all",
+    timesteps: Annotated[
+        str, typer.Option(help="Timesteps, 0 to 999, separated by commas.")
+    ] = "10,50,100,150,200,300,500,800",
     cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies and their features.")] = None,  # noqa: UP045
     workers: Workers = 1,
     joint: PhantomJoint = None,
@@ -97,6 +101,8 @@ def _numbers(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.strip().isdigit() and int(part) < 1000 for part in parts):
         raise OrthoDiffusionError(
-            ErrorKind.USAGE, f"{text} are no timesteps.", "Write numbers from 0 to 999, separated by commas."
+            ErrorKind.USAGE,
+            f"“{text}” is not a list of timesteps.",
+            "Write numbers from 0 to 999, separated by commas.",
         )
     return [int(part) for part in parts]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 UNFINISHED = "unfinished"
 """Folder in a training's output that holds its checkpoints until it is done."""
 
-OfPlane = Annotated[Plane, typer.Option(help="To be trained.")]
+OfPlane = Annotated[Plane, typer.Option(help="Plane to train.")]
 Start = Annotated[
     str,
     typer.Option("--from", metavar="DIR|BUNDLE", help="A pre-training's or a training's output folder, or a bundle."),
@@ -42,10 +42,10 @@ Start = Annotated[
 Output = Annotated[Path, typer.Option(help="Folder of the trained networks.")]
 Changes = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--set", metavar="KEY=VALUE", help="Over what the configuration says; may be given again."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the configuration; may be repeated."),
 ]
 FEWER_AT_A_TIME = "Let fewer windows through the network at a time: --set together=1."
-Cache = Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")]  # noqa: UP045
+Cache = Annotated[Path | None, typer.Option(help="Folder of prepared studies; by default, cache in the output folder.")]
 
 
 def tell_history(trained: TrainedPlane) -> None:
@@ -60,7 +60,9 @@ def train_segmentation(
     output: Output,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="segmentation, or a YAML file.")] = "segmentation",
+    config: Annotated[
+        str, typer.Option(help="segmentation, or a YAML file, in which what is left out has the default.")
+    ] = "segmentation",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -152,7 +154,9 @@ def train_diagnosis(
     output: Output,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="diagnosis, or a YAML file.")] = "diagnosis",
+    config: Annotated[
+        str, typer.Option(help="diagnosis, or a YAML file, in which what is left out has the default.")
+    ] = "diagnosis",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -162,7 +166,7 @@ def train_diagnosis(
     """Train a diagnosis head, and keep each study's logits from heads that saw no study of its patient.
 
     Losses of the head are in the output's losses.csv and, for TensorBoard, in its folder tensorboard; those of the
-    folds' heads in its folder folds.
+    folds' heads in its folder folds. With --set patience=N they include that on held-out patients.
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """

@@ -48,7 +48,9 @@ def train_refinement(
     ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="refinement, or a YAML file.")] = "refinement",
+    config: Annotated[
+        str, typer.Option(help="refinement, or a YAML file, in which what is left out has the default.")
+    ] = "refinement",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -143,7 +145,7 @@ def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlan
     if not has_structures_of(manifest, manifest.joint) or manifest.network.window_slices != WINDOW_SLICES:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "The bundle tells other structures than this version, or looks at more slices at a time.",
+            "The bundle's structures, or its windows' number of slices, differ from this version's.",
             "Choose a bundle that `orthodiffusion bundle export` made.",
         )
     planes = {plane: one for plane, one in planes_of_bundle(opened).items() if manifest.segments(plane)}

@@ -376,7 +376,7 @@ def test_folds_hold_every_study_once_and_patients_together() -> None:
     ("arguments", "sentence"),
     [
         ({"joint": "elbow"}, "There is no phantom of the elbow"),
-        ({"phantoms": "5:1"}, "5:1 is no range of seeds"),
+        ({"phantoms": "5:1"}, "“5:1” is not a range of seeds"),
         ({"phantoms": None}, "needs one dataset"),
         ({"dataset": True, "phantoms": None, "joint": "ankle"}, "The dataset is of the knee"),
         ({"dataset": True, "phantoms": None, "random_contrasts": 1}, "Only phantoms can be scanned once more"),

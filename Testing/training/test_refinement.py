@@ -356,7 +356,7 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
         ([axial], 2, "Training needs one dataset"),
         ([axial, *data, "--phantoms=0:2"], 2, "Training needs one dataset"),
         ([axial, *data, "--random-contrasts=1"], 2, "Only phantoms can be scanned"),
-        ([axial, axial, *data], 2, "names no folder of a plane"),
+        ([axial, axial, *data], 2, "is not PLANE=DIR"),
         ([f"--plane=axial={tmp_path / 'encoder'}", *data], None, "have no segmentation decoder: axial"),
         ([f"--plane=coronal={tmp_path / 'axial'}", *data], None, "are of the axial plane"),
         (data, 2, "on the planes of folders, or on those of a bundle"),
@@ -423,7 +423,7 @@ def test_bundles_that_cannot_be_refined_are_refused_at_once(dataset: Path, tmp_p
         foreign["structures"][0][first], foreign["structures"][1][first] = foreign["structures"][1][first], second
     weights = {name: read_weights(source, name) for name in source.manifest.weight_files()}
     write_bundle(tmp_path / "foreign", {**foreign, "name": "foreign"}, weights, "# Foreign\n", "MIT\n")
-    for bundle, sentence in ((blind, "no segmentation decoder"), (tmp_path / "foreign", "tells other structures")):
+    for bundle, sentence in ((blind, "no segmentation decoder"), (tmp_path / "foreign", "differ from this version")):
         refused = CliRunner().invoke(
             app, ["train-refinement", f"--bundle={bundle}", f"--dataset={dataset}", f"--output={tmp_path / 'none'}"]
         )
