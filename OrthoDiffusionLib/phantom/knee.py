@@ -84,8 +84,8 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
 
 
 def dislocated(shape: KneeShape, severity: float) -> KneeShape:
-    """The patella lateral by over half its width and tilted by 20 degrees or more, the trochlea shallow; a severity of
-    0 leaves it in its groove."""
+    """The patella lateral by over half its width and tilted by 20 degrees or more, the trochlea shallow, of a sulcus
+    angle of 145 degrees or more; a severity of 0 leaves it in its groove."""
     if severity == 0:
         return shape
     return replace(
@@ -93,6 +93,8 @@ def dislocated(shape: KneeShape, severity: float) -> KneeShape:
         patella_shift=max(shape.patella_shift, 1) + 22 + 5 * severity,
         patella_tilt=max(shape.patella_tilt, 0) + 20 + 12 * severity,
         groove_depth=shape.groove_depth - 2.5,
+        # What had a deep groove keeps a trace of it; the shallowest ones become nearly flat.
+        groove_fill=0.6 + 0.5 * (8 - shape.groove_depth),
     )
 
 
