@@ -35,7 +35,7 @@ def pretrain(
             "--from",
             metavar="DIR|BUNDLE",
             help="Whose weights it starts from: the folder of another pre-training, or a bundle with decoders; "
-            "PLANE=DIR for those of another plane.",
+            "PLANE=DIR or PLANE=BUNDLE for those of another plane.",
         ),
     ] = None,
     config: Annotated[

@@ -77,15 +77,15 @@ def train_segmentation(
         Optional[Path],  # noqa: UP045
         typer.Option(
             metavar="DIR",
-            help="A training of masks of another plane, which this one begins with: its decoder, and what its encoder"
-            " had changed by.",
+            help="Begin with what another plane learnt from masks: the output folder of its train-segmentation.",
         ),
     ] = None,
     masks_began: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="DIR|BUNDLE",
-            help="What the training of --masks-from started from; that of --from must have started there too.",
+            help="With --masks-from: what that training had for --from. The pre-training that this one starts from "
+            "must have started there too.",
         ),
     ] = None,
 ) -> None:
@@ -106,17 +106,19 @@ def train_segmentation(
 
         check_writable(output)
         changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]
-        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, changes))
-        maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
-        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         if (masks_from is None) != (masks_began is None):
             raise OrthoDiffusionError(
                 ErrorKind.USAGE,
                 "Masks of another plane need both what was trained and what that had started from.",
                 "Give --masks-from and --masks-began, or neither.",
             )
+        # A decoder knows the features of the block and timestep that it was trained at.
+        source = start if masks_from is None else str(masks_from)
+        settings = features_of_source(source, plane, load_settings(SegmentationSettings, config, changes))
+        maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
+        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         if masks_from is not None and masks_began is not None:
-            begun = carried_masks(begun, masks_from, masks_began)
+            begun = carried_masks(begun, masks_from, masks_began, settings)
         size = begun.description.window_size * 5 // 4
         left_out = LeftOut(skip_unusable)
         studies = prepared_studies(

@@ -108,11 +108,12 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
     if rounds > 1:
         return load_plane(train_masks(plane, folder, processes, rounds - 1))
     images = pretrain_images(plane, folder, processes)
-    start = starting_point(str(images), plane, "knee", _mask_settings(plane, 1))
+    settings = _mask_settings(plane, rounds)
+    start = starting_point(str(images), plane, "knee", settings)
     if plane is Plane.SAGITTAL:
         return start
     masks = train_masks(Plane.SAGITTAL, folder, processes, 1)
-    return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)))
+    return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)), settings)
 
 
 def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
