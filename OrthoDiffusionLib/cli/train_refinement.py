@@ -87,6 +87,7 @@ def train_refinement(
         settings = load_settings(RefinementSettings, config, change or ())
         labelled = _labelled(dataset, phantoms, joint, random_contrasts=random_contrasts)
         digest = networks_digest(planes)
+        left_out = LeftOut(skip_unusable)
         with Progress(console=err, transient=True) as bar:
             preparing = bar.add_task("Preparing studies", total=1.0)
             studies = kept_studies(
@@ -96,7 +97,7 @@ def train_refinement(
                 lambda share: bar.update(preparing, completed=share),
                 training_device(),
                 workers,
-                LeftOut(skip_unusable).if_wanted,
+                left_out.if_wanted,
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)
@@ -111,7 +112,7 @@ def train_refinement(
             trained = train(
                 studies, joint, settings, report, output / UNFINISHED, tell, training_device(), log_folder=output
             )
-        refinement = described_refinement(trained, joint, digest, settings)
+        refinement = left_out.told(described_refinement(trained, joint, digest, settings))
         save_refinement(output, refinement)
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(refinement.description.history, soft_wrap=True)

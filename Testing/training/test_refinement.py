@@ -25,10 +25,12 @@ from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.cli.app import app
+from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import LabelledSeries
+from OrthoDiffusionLib.datasets.unusable import UnusableStudy
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.inference.refining import detail_images
@@ -46,7 +48,13 @@ from OrthoDiffusionLib.training.refinement_stacks import (
 from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks, save_plane
-from OrthoDiffusionLib.training.trained_refinement import described_refinement, load_refinement, save_refinement
+from OrthoDiffusionLib.training.trained_refinement import (
+    RefinementDescription,
+    TrainedRefinement,
+    described_refinement,
+    load_refinement,
+    save_refinement,
+)
 
 PLANES = (Plane.AXIAL, Plane.CORONAL)
 SETTINGS = RefinementSettings(steps=60, batch=4, crop=16, warm_up=5, learning_rate=5e-3, alone_share=0.5)
@@ -266,6 +274,11 @@ def test_studies_that_cannot_be_used_are_told_together_or_left_out(dataset: Path
         studies, untrained(0), tmp_path, lambda _: None, "cpu", 1, lambda some: left_out.extend(one.id for one in some)
     )
     assert left_out == [one.id for one in studies[1:3]]
+    told = LeftOut(True, at_once=False)
+    told([UnusableStudy(one, refusal.value) for one in left_out])
+    described = RefinementDescription(joint="knee", networks="0" * 64, history="Trained.")
+    refinement = told.told(TrainedRefinement(described, RefinementNetwork(2)))
+    assert refinement.description.history == "Trained. 2 studies of the dataset are left out: they could not be used."
     assert [one.patient for one in rest] == [studies[0].patient, studies[3].patient]
 
 
