@@ -139,7 +139,11 @@ def refine_command(
     refinement: Annotated[Path, typer.Option(help="Output folder of `train-refinement --bundle` for this bundle.")],
     output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
     card: Annotated[
-        Path, typer.Option(help="YAML file: name and version of the new bundle; data, studies, and known_limits of it.")
+        Path,
+        typer.Option(
+            help="YAML file: name and version of the new bundle; data, studies and known_limits of the refinement, and "
+            "seeds and synthetic: true if it was trained on phantoms."
+        ),
     ],
 ) -> None:
     """Make a bundle of another one and a refinement of its outlines; its networks and calibration stay as they are."""

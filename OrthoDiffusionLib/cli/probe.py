@@ -40,7 +40,10 @@ def probe(
     timesteps: Annotated[
         str, typer.Option(help="Timesteps, 0 to 999, separated by commas.")
     ] = "10,50,100,150,200,300,500,800",
-    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies and their features.")] = None,  # noqa: UP045
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of prepared studies and their features; by default, cache in the output folder."),
+    ] = None,
     workers: Workers = 1,
     joint: PhantomJoint = None,
     skip_unusable: SkipUnusable = False,
