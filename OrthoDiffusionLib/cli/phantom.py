@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
-from OrthoDiffusionLib.cli.phantom_options import Contrast, check_centre
+from OrthoDiffusionLib.cli.phantom_options import Contrast, asked_findings, check_centre
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
@@ -34,6 +34,13 @@ def phantom(
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")
     ] = False,
+    finding: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A finding that every study has, such as ACL=0.8 (severity 0 to 1); repeat it for several. Those not "
+            "named are absent; none alone makes healthy joints. By default findings are drawn."
+        ),
+    ] = None,
     labels: LabelMaps = None,
     label_values: LabelValuesFile = None,
     side: MapsSide = None,
@@ -69,6 +76,13 @@ def phantom(
                 "The findings of label maps are unknown, so --clinical cannot say how often they occur.",
                 "Leave out --clinical or --labels.",
             )
+        findings = asked_findings(finding or (), joint)
+        if findings is not None and (labels or clinical):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "--finding says which findings there are, which --clinical draws and label maps leave unknown.",
+                "Leave out --finding, or --clinical and --labels.",
+            )
         maps = label_map_turns(labels, label_values, side, joint)
         folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}
         there = [folder.name for folder in folders.values() if folder.exists()]
@@ -91,6 +105,7 @@ def phantom(
             maps,
             montage or beside is not None,
             real,
+            findings,
         )
         if maps is not None:
             # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.

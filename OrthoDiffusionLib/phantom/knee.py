@@ -30,10 +30,12 @@ BEHIND = 0.4
 HIGH = (84.0, 81.6, 102.0)
 
 CORTEX = {"femur": 1.3, "tibia": 1.3, "fibula": 1.0, "patella": 1.2}
-"""Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis."""
+"""Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis. Order of magnitude,
+no source."""
 
 SHAFT_CORTEX = 4.5
-"""Thickness in mm that the rim of the femur's and tibia's shafts reaches 90 mm from the joint; 4 to 7 further away."""
+"""Thickness in mm that the rim of the femur's and tibia's shafts reaches 90 mm from the joint; 4 to 7 further away. No
+source: an order of magnitude."""
 
 SOFT = (
     Tissue.FAT,

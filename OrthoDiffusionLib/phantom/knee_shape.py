@@ -6,11 +6,12 @@ described for the standard knee, 78 mm wide across the condyles; an individual i
 Sizes of adults, women at the low and men at the high end, with means and standard deviations where one is cited:
 
 - condyles 70 to 95 mm wide (men 88.6 +- 4.2, women 78.5 +- 3.0) and 55 to 61 deep, notch 18 to 24 (22.0 +- 1.8 and
-  18.7 +- 1.0): Terzidis et al. 2012, Anat Res Int 679658; they are of dry bones of Greeks, and the phantom's are lower;
-- plateau 65 to 90 mm wide, sloping 4 to 12 degrees (8 on the medial, 7.7 on the lateral side: Cinotti et al. 2013, Clin
-  Anat 26:883; wider still in Hashemi et al. 2008, J Bone Joint Surg Am 90:2724);
+  18.7 +- 1.0): Terzidis et al. 2012, Anat Res Int 679658; they are of dry bones of Greeks, and the phantom's are lower
+  (the upper end of the widths is an order of magnitude, no source);
+- plateau 65 to 90 mm wide (order of magnitude, no source), sloping 4 to 12 degrees (8 on the medial, 7.7 on the lateral
+  side: Cinotti et al. 2013, Clin Anat 26:883; wider still in Hashemi et al. 2008, J Bone Joint Surg Am 90:2724);
 - patella 38 to 50 mm wide and 20 to 25 thick (women 40.7 +- 3.8 and 20.7 +- 1.9: Ab Rahman et al. 2020, Adv Orthop
-  4539792);
+  4539792; the upper ends, men's, are orders of magnitude, no source);
 - cartilage of the femur 1.5 to 2.8, tibia 1.5 to 3.5 and patella 2.5 to 4.5 mm (a knee's mean 1.57 to 2.43, the
   patella's 2.76, up to 5.72: Eckstein et al. 2001, Osteoarthritis Cartilage 9:101);
 - menisci 8 to 12 mm wide in the body and 4 to 7 high (with their cartilage 7.6 and 8.6 behind, 5.2 in front: Cinotti et
@@ -32,7 +33,9 @@ Sizes of adults, women at the low and men at the high end, with means and standa
   al. 1994, Knee Surg Sports Traumatol Arthrosc 2:19); on the bone 26 to 34 mm over the joint space the phantom's is 134
   to 143, that of a dislocated patella's trochlea 146 to 157. Higher up any groove is shallower: healthy ones have up to
   149 at 40 mm;
-- what has no source here, such as the MCL's width, is an order of magnitude.
+- a quarter of knees with osteoarthritis, height, shift and tilt of a kneecap in its groove: orders of magnitude, no
+  source. Tilts over 20 degrees mark unstable kneecaps (Dejour et al. 1994);
+- what else has no source here, such as the MCL's width, is an order of magnitude.
 """
 
 from __future__ import annotations
