@@ -62,13 +62,9 @@ IMAGE_CHANGES = ("crop=64", "together=4")
 MASK_SEEDS = range(7110, 7270)
 """Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
-MASK_ROUNDS = 3
+MASK_ROUNDS = 2
 """Trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first one
 begins with what the sagittal plane learnt in its own."""
-
-LAST_ROUND_CHANGES = ("crop_share=0.4", "steps=800")
-"""Parts around structures hardly show what lies far from them: after two rounds, the sagittal and coronal planes took a
-real knee's thigh muscles for tibia. So the last round sees whole windows more often, each for four times the time."""
 
 REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
@@ -123,7 +119,6 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
 def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
     # Another seed, for a round that drew the same windows would show little new.
     changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}", f"seed={9 + rounds}"]
-    changes += LAST_ROUND_CHANGES if rounds == MASK_ROUNDS else ()
     return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 
 
