@@ -19,7 +19,13 @@ from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, centre_window, norm
 
 
 class SeriesViews(NamedTuple):
-    """A series' views, or their feature maps, and the statistics of its structures, where the head reads them."""
+    """A series' views, or their feature maps, and the statistics of its structures.
+
+    Attributes:
+        views: float32, (views, 1, 16, size, size), or feature maps, (views, channels, k, i, j); after `drawn`, one of
+            them without the first axis.
+        statistics: float32, (structures x statistics,), NaN where unknown; None where the head reads none.
+    """
 
     views: torch.Tensor
     statistics: torch.Tensor | None
