@@ -13,6 +13,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.cli.left_out import LeftOut
     from OrthoDiffusionLib.datasets.cache import CachedStudy
+    from OrthoDiffusionLib.datasets.manifest import DatasetManifest
     from OrthoDiffusionLib.datasets.unusable import LeaveOut, UnusableStudy
     from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
@@ -84,6 +85,24 @@ def joint_of(dataset: Path | None, phantoms_joint: str | None) -> str:
         known = ", ".join(JOINT_MODELS)
         raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {known}.")
     return joint
+
+
+def check_joint(manifest: DatasetManifest, joint: str) -> None:
+    """Refuse a dataset of another joint than the networks'.
+
+    Args:
+        manifest: of the dataset.
+        joint: of the networks.
+
+    Raises:
+        OrthoDiffusionError: BAD_SETTINGS.
+    """
+    if manifest.joint != joint:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The dataset is of the {manifest.joint}, the networks are of the {joint}.",
+            f"Name a dataset of the {joint}.",
+        )
 
 
 def prepared_studies(
@@ -205,6 +224,6 @@ def seeds_unless_dataset(dataset: Path | None, phantoms: str | None, *, random_c
     first, separator, last = phantoms.partition(":")
     if not (separator and first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise OrthoDiffusionError(
-            ErrorKind.USAGE, f"{phantoms} is no range of seeds.", "Write it as FIRST:LAST, such as 0:200."
+            ErrorKind.USAGE, f"“{phantoms}” is not a range of seeds.", "Write it as FIRST:LAST, such as 0:200."
         )
     return range(int(first), int(last))

@@ -97,6 +97,8 @@ def _numbers(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.strip().isdigit() and int(part) < 1000 for part in parts):
         raise OrthoDiffusionError(
-            ErrorKind.USAGE, f"{text} are no timesteps.", "Write numbers from 0 to 999, separated by commas."
+            ErrorKind.USAGE,
+            f"“{text}” is not a list of timesteps.",
+            "Write numbers from 0 to 999, separated by commas.",
         )
     return [int(part) for part in parts]

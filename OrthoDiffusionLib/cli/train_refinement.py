@@ -17,13 +17,14 @@ from OrthoDiffusionLib.cli.datasets import (
     RandomContrasts,
     SkipUnusable,
     Workers,
+    check_joint,
     seeds_unless_dataset,
     training_device,
 )
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.plane_options import plane_folders
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
-from OrthoDiffusionLib.cli.train import UNFINISHED, Cache, Changes
+from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train_refinement(
         from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
+        from OrthoDiffusionLib.training.unfinished import UNFINISHED
 
         check_writable(output)
         planes = _planes(plane or (), bundle)
@@ -143,7 +145,7 @@ def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlan
     if not has_structures_of(manifest, manifest.joint) or manifest.network.window_slices != WINDOW_SLICES:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "The bundle tells other structures than this version, or looks at more slices at a time.",
+            "The bundle's structures or window depth differ from this version's.",
             "Choose a bundle that `orthodiffusion bundle export` made.",
         )
     planes = {plane: one for plane, one in planes_of_bundle(opened).items() if manifest.segments(plane)}
@@ -162,10 +164,5 @@ def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_
     if dataset is None:
         return labelled_phantoms(seeds, joint, random_contrasts=random_contrasts)
     manifest = read_manifest(dataset)
-    if manifest.joint != joint:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"The dataset is of the {manifest.joint}, the networks are of the {joint}.",
-            "Name a dataset of the same joint.",
-        )
+    check_joint(manifest, joint)
     return labelled_entries(manifest)

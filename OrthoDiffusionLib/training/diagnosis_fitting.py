@@ -18,6 +18,7 @@ from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
 from OrthoDiffusionLib.training.divergence import SeenStudy, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
 
@@ -107,13 +108,12 @@ def fitted(
                 series = source.views(rows[index])
                 drawn.append(series[int(generator.integers(len(series)))].drawn(generator))
             for group in optimiser.param_groups:
-                rate = 0.5 * (1 + math.cos(math.pi * step / steps))
-                group["lr"] = group["share"] * settings.learning_rate * rate
+                group["lr"] = group["share"] * settings.learning_rate * along_cosine(step, steps)
             loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen).to(device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             last = loss.item()
-            with naming_studies(partial(_seen, source, [rows[index] for index in chosen], drawn)):
+            with naming_studies(step, partial(_seen, source, [rows[index] for index in chosen], drawn)):
                 stop_unless_finite(last, networks.parameters(), step)
             optimiser.step()
             if waited_for is None or first + settings.batch < len(order):

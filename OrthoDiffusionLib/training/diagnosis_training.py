@@ -85,23 +85,30 @@ def train_diagnosis(
             epoch; None for none.
 
     Raises:
-        OSError: when they cannot be kept.
-        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; BAD_SETTINGS, when structures are to
-            be read and there are no masks, or the joint says of no finding where it shows; TRAINING_DIVERGED.
+        OSError: when feature maps, the folds' answers or losses cannot be kept, or a prepared study cannot be read.
+        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds, or all of them came into one;
+            BAD_SETTINGS, when structures are to be read and there are no masks, or the joint says of no finding where
+            it shows; UNREADABLE_FILE, when kept feature maps cannot be read again; TRAINING_DIVERGED, with the studies
+            that the step saw.
     """
     plane = start.description.plane
     usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
     patients = {study.patient for study in usable}
-    fold_of: dict[str, int] = {}
-    if len(patients) >= settings.folds:
-        # Of all patients, with or without this plane: a fusion of planes needs the same folds in each.
-        parts = folds([study.patient for study in studies], settings.folds, settings.seed)
-        fold_of = {studies[index].id: number for number, part in enumerate(parts) for index in part}
-    if len({fold_of.get(study.id) for study in usable}) < 2:
+    if len(patients) < settings.folds:
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY,
-            f"{len(patients)} patients with findings make no {settings.folds} folds.",
+            f"{settings.folds} folds need as many patients with {plane.value} series and findings, and the dataset has"
+            f" {len(patients)}.",
             "Choose fewer folds, or a larger dataset.",
+        )
+    # Of all patients, with or without this plane: a fusion of planes needs the same folds in each.
+    parts = folds([study.patient for study in studies], settings.folds, settings.seed)
+    fold_of = {studies[index].id: number for number, part in enumerate(parts) for index in part}
+    if len({fold_of[study.id] for study in usable}) < 2:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY,
+            f"All patients with {plane.value} series and findings came into one fold.",
+            "Choose another seed or other folds, for all planes alike, or a larger dataset.",
         )
     joint = load_joint(start.description.joint)
     if settings.reads_structures and not joint.shows_in:

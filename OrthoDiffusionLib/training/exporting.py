@@ -17,9 +17,11 @@ from OrthoDiffusionLib.bundles.opening import LICENSE_FILE, Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
+from OrthoDiffusionLib.training.checkpoints import is_pretraining
+from OrthoDiffusionLib.training.configurations import first_problem
 from OrthoDiffusionLib.training.exported_fusion import mean_of_planes, trained_fusion
 from OrthoDiffusionLib.training.settings import FineTuneSettings
-from OrthoDiffusionLib.training.starting_points import is_pretraining, planes_of_bundle, starting_point
+from OrthoDiffusionLib.training.starting_points import planes_of_bundle, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
 from OrthoDiffusionLib.training.trained_refinement import load_refinement
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
@@ -267,25 +269,31 @@ def _written(
     except ValidationError as error:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "These networks make no valid bundle.",
-            f"{error.errors()[0]['msg']}: {'.'.join(map(str, error.errors()[0]['loc']))}.",
+            f"The card and these networks make no valid bundle ({first_problem(error, 'manifest')}).",
+            "Correct the card, or name other folders of networks.",
             detail=str(error),
         ) from error
 
 
 def _trained(folder: Path, plane: Plane, card: BundleCard) -> TrainedPlane:
-    if is_pretraining(folder) and not (folder / DESCRIPTION).exists():
-        try:
-            place = FineTuneSettings(block=card.block, timestep=card.timestep)
-        except ValidationError as error:
-            raise OrthoDiffusionError(
-                ErrorKind.BAD_SETTINGS,
-                "The card's block or timestep is none that features can be taken at.",
-                "Set block to mid_0, mid_1 or mid_2, and timestep to 0 to 999.",
-                detail=str(error),
-            ) from error
-        return starting_point(str(folder), plane, card.joint, place)
-    return load_plane(folder)
+    if (folder / DESCRIPTION).exists():
+        return load_plane(folder)
+    if not is_pretraining(folder):
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            f"{folder} holds no networks of the {plane.value} plane.",
+            "Name the output folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`.",
+        )
+    try:
+        place = FineTuneSettings(block=card.block, timestep=card.timestep)
+    except ValidationError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The card's block or timestep is none that features can be taken at.",
+            "Set block to mid_0, mid_1 or mid_2, and timestep to 0 to 999.",
+            detail=str(error),
+        ) from error
+    return starting_point(str(folder), plane, card.joint, place)
 
 
 def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

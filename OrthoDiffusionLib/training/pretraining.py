@@ -29,7 +29,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.distillation import Distillation, Student
-from OrthoDiffusionLib.training.divergence import naming_studies
+from OrthoDiffusionLib.training.divergence import kept_until, naming_studies
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
@@ -168,7 +168,7 @@ def pretrain(
     try:
         with asked_to_stop() as stopping:
             for step, parted in prefetched(batches, first, settings.steps, workers):
-                with naming_studies(partial(pretraining_studies, usable, plane, settings, step), *_kept(saved)):
+                with naming_studies(step, partial(pretraining_studies, usable, plane, settings, step), *_kept(saved)):
                     outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
                 averaged.update(network, step)
                 if distillation is not None:
@@ -191,11 +191,8 @@ def pretrain(
 def _kept(saved: int) -> tuple[str, str]:
     """What is said of checkpoints when a step is refused, and what the person can do with them."""
     if saved == 0:
-        return "No checkpoint was saved before.", "start again with a lower learning rate"
-    return (
-        f"The checkpoint of {saved} steps is kept.",
-        "go on from the checkpoint in another folder, with --from and a lower learning rate",
-    )
+        return kept_until(saved), "start again with a lower learning rate"
+    return kept_until(saved), "go on from the checkpoint in another folder, with --from and a lower learning rate"
 
 
 def _recompute(network: DenoisingUNet, *, halved: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -20,12 +19,14 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_la
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     Tensors,
+    copied_state,
     optimiser_tensors,
     restore_optimiser,
     save_checkpoint,
 )
-from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_finite
+from OrthoDiffusionLib.training.divergence import go_on, kept_until, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.optimisers import optimisers
@@ -79,9 +80,13 @@ def train_segmentation(
         the networks, on the CPU.
 
     Raises:
+        OSError: when a checkpoint cannot be written, or a prepared study cannot be read again.
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
-            another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more, with the
-            studies that the step saw; CANCELLED, when it was asked to end and keeps checkpoints.
+            another training, the start takes its features at another block or timestep, its encoder does not fit the
+            published decoder, it has no decoder whose weights could be kept, parts cannot be cut, a study to be scanned
+            anew has no anatomy, or this PyTorch has no Muon; UNREADABLE_FILE, when an anatomy cannot be
+            read again; TRAINING_DIVERGED, when the loss or a gradient is not finite, with the studies that
+            the step saw; CANCELLED, when it was asked to end and keeps checkpoints.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -119,7 +124,7 @@ def train_segmentation(
             "Only phantoms whose anatomy was kept can be scanned anew.",
             "Set scanned_share: 0, or train on phantoms.",
         )
-    begun = _copied(networks)
+    begun = copied_state(networks)
     about = _about(start, usable, settings)
     reached = _taken_up(folder, about, networks, updating) or _Reached(0, -1.0, begun, 0)
     first, best, best_state, waited = reached
@@ -139,20 +144,21 @@ def train_segmentation(
         for step, drawn in prefetched(batches, first, last, workers):
             for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
-            with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
+            seen = partial(segmentation_studies, train, plane, settings, step, drawn)
+            with naming_studies(step, seen, kept_until(saved), go_on(saved)):
                 loss = _step(networks, updating.values(), drawn, settings, layout, step)
             score, done = None, step + 1
             if done % settings.validate_every == 0 or done == settings.steps:
                 score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
                 waited = 0 if score > best else waited + 1
                 if score > best:
-                    best, best_state = score, _copied(networks)
+                    best, best_state = score, copied_state(networks)
             # Before the checkpoint: a training that goes on from it does not write this step again.
             log(step, loss, score)
             stopped = stopping()
             if folder is not None and (score is not None or done % settings.save_every == 0 or stopped):
                 parts_now = {
-                    "networks": _copied(networks),
+                    "networks": copied_state(networks),
                     "best": best_state,
                     **{name: optimiser_tensors(one) for name, one in updating.items()},
                 }
@@ -198,13 +204,6 @@ def training_split(patients: Sequence[str], settings: SegmentationSettings) -> d
 def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[str, torch.Tensor]:
     """The weighted mean of two networks' weights, of which one was trained from the other; names as in both."""
     return {name: start_share * start[name] + (1 - start_share) * tensor for name, tensor in trained.items()}
-
-
-def _kept(saved: int) -> tuple[str, str]:
-    """What is said of checkpoints when a step is refused, and what the person can do."""
-    if saved == 0:
-        return "No checkpoint was saved before.", ""
-    return f"The checkpoint of {saved} steps is kept.", "lower the learning rate, with another output folder"
 
 
 class _Reached(NamedTuple):
@@ -283,7 +282,7 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
 def _rate(step: int, settings: SegmentationSettings) -> float:
     if step < settings.warm_up:
         return (step + 1) / settings.warm_up
-    return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return along_cosine(step, settings.steps)
 
 
 def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict[str, torch.optim.Optimizer]:
@@ -296,10 +295,6 @@ def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict
         if share > 0
     ]
     return optimisers(settings.optimiser, networks, groups, torch.optim.Adam)
-
-
-def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in networks.state_dict().items()}
 
 
 def _fastest_layout(

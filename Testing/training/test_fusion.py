@@ -73,6 +73,8 @@ def test_a_fusion_of_other_networks_is_refused(trained: TrainedPlanes, tmp_path:
     two = {plane: folder for plane, folder in trained.planes.items() if plane is not Plane.CORONAL}
     with pytest.raises(OrthoDiffusionError, match="trained on other networks"):
         export_bundle(tmp_path / "bundle", two, CARD, fusion)
+    with pytest.raises(OrthoDiffusionError, match=r"holds no networks of the axial plane.*`orthodiffusion pretrain`"):
+        export_bundle(tmp_path / "bundle", {Plane.AXIAL: tmp_path / "mistyped"}, CARD)
     another = shutil.copytree(trained.planes[Plane.CORONAL], tmp_path / "coronal")
     (another / "pooled.safetensors").unlink()
     with pytest.raises(OrthoDiffusionError, match="holds no pooled features"):
@@ -269,7 +271,7 @@ def test_the_commands_make_the_same_of_a_manifest(trained: TrainedPlanes, tmp_pa
         (["--kind", "telepathy", *named], "There is no fusion telepathy"),
         (["--kind", "gate", *named, "--clinical"], "need a fusion of features"),
         (["--kind", "gate", named[0]], "needs two planes"),
-        (["--kind", "gate", *named, "--plane=axial"], "names no folder of a plane"),
+        (["--kind", "gate", *named, "--plane=axial"], "is not PLANE=DIR, or its plane was already given"),
     ):
         refused = CliRunner().invoke(app, ["train-fusion", *wrong, *common])
         assert (refused.exit_code, sentence in refused.output) == (2, True), refused.output
