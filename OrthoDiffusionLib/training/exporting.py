@@ -148,22 +148,12 @@ def export_bundle(
     trained = {plane: _trained(path, plane, card) for plane, path in planes.items()}
     first = common_description(trained)
     joint = load_joint(first.joint)
+    recipes: dict[str, dict[str, Any]] = {}
     weights: dict[str, Mapping[str, torch.Tensor]] = {}
-    recipes = {}
     for plane, networks in trained.items():
-        files = {part: f"models/{plane.value}_{part}.safetensors" for part in PARTS if getattr(networks.networks, part)}
-        for part, file in files.items():
-            tensors = getattr(networks.networks, part).state_dict()
+        recipes[plane.value], files = _recipe(networks)
+        for file, tensors in files.items():
             weights[file] = _rounded(tensors) if half_precision else tensors
-        recipes[plane.value] = {
-            "timestep": networks.description.timestep,
-            "block": networks.description.block,
-            "skips": networks.description.skips,
-            "pooling": networks.description.pooling,
-            "reads_structures": networks.networks.diagnosis is not None and networks.description.reads_structures,
-            "encoder_training": " ".join(networks.description.history),
-            **files,
-        }
     if fusion is not None:
         fused = trained_fusion(fusion, trained, card.clinical_codes)
     else:
@@ -222,6 +212,22 @@ def export_refined(folder: Path, source: Bundle, refinement: Path, card: BundleC
         },
     }
     return _written(folder, description, weights, card)
+
+
+def _recipe(trained: TrainedPlane) -> tuple[dict[str, Any], dict[str, Mapping[str, torch.Tensor]]]:
+    """What a manifest says of a plane, and the tensors of its files."""
+    about, networks = trained.description, trained.networks
+    files = {part: f"models/{about.plane.value}_{part}.safetensors" for part in PARTS if getattr(networks, part)}
+    recipe = {
+        "timestep": about.timestep,
+        "block": about.block,
+        "skips": about.skips,
+        "pooling": about.pooling,
+        "reads_structures": networks.diagnosis is not None and about.reads_structures,
+        "encoder_training": " ".join(about.history),
+        **files,
+    }
+    return recipe, {file: getattr(networks, part).state_dict() for part, file in files.items()}
 
 
 def _refining(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -153,23 +153,15 @@ def train_refinement(
             for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
-            network.zero_grad(set_to_none=True)
-            images = drawn.images.to(device=device, memory_format=torch.channels_last)
-            scores = network(images, drawn.own.to(device), drawn.mean.to(device))
-            loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
-            loss.backward()
             seen = partial(refinement_studies, train, settings, step, drawn)
             with naming_studies(step, seen, kept_until(saved), go_on(saved), are_files=True):
-                stop_unless_finite(loss.item(), network.parameters(), step)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            for optimiser in updating.values():
-                optimiser.step()
+                loss = _step(network, updating.values(), drawn, device, step)
             # Before the checkpoint: a training that goes on from it does not write this step again.
-            log(step, loss.item())
+            log(step, loss)
             done, stopped = step + 1, stopping()
             if done % settings.save_every == 0 or done == settings.steps or stopped:
                 save(done)
-            report(step, loss.item())
+            report(step, loss)
             if stopped and done < settings.steps:
                 raise stopped_after(done)
     network.eval().requires_grad_(False)
@@ -299,6 +291,26 @@ def _labelled(
             labels, _ = label_grid(volumes, grid.affine, (edge, edge, depth), lambda: None)
             found.append(np.moveaxis(labels, 2, 0)[shown] * (truth != NOT_ANNOTATED))
         yield found, truth
+
+
+def _step(
+    network: RefinementNetwork,
+    updating: Collection[torch.optim.Optimizer],
+    drawn: RefinementSlices,
+    device: torch.device | str,
+    step: int,
+) -> float:
+    """One step of the optimisers; its loss. Weights stay as they were when loss or gradients are not finite."""
+    network.zero_grad(set_to_none=True)
+    images = drawn.images.to(device=device, memory_format=torch.channels_last)
+    scores = network(images, drawn.own.to(device), drawn.mean.to(device))
+    loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
+    loss.backward()
+    stop_unless_finite(loss.item(), network.parameters(), step)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for optimiser in updating:
+        optimiser.step()
+    return loss.item()
 
 
 def _rate(step: int, settings: RefinementSettings) -> float:

@@ -84,9 +84,9 @@ def train_segmentation(
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
             another training, the start takes its features at another block or timestep, its encoder does not fit the
             published decoder, it has no decoder whose weights could be kept, parts cannot be cut, a study to be scanned
-            anew has no anatomy, or this PyTorch has no Muon; UNREADABLE_FILE, when an anatomy cannot be
-            read again; TRAINING_DIVERGED, when the loss or a gradient is not finite, with the studies that
-            the step saw; CANCELLED, when it was asked to end and keeps checkpoints.
+            anew has no anatomy, or this PyTorch has no Muon; UNREADABLE_FILE, when an anatomy cannot be read again;
+            TRAINING_DIVERGED, when the loss or a gradient is not finite, with the studies that the step saw; CANCELLED,
+            when it was asked to end and keeps checkpoints.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -103,27 +103,8 @@ def train_segmentation(
     networks.to(device)
     layout = _fastest_layout(networks, settings, device)
     size = description.window_size
-    if settings.crop > size or settings.crop % networks.encoder.config.reduction:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
-            f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
-        )
+    _check_settings(settings, start, TrainedPlane(description, networks), train)
     updating = _optimisers(networks, settings)
-    if settings.start_share > 0 and (
-        start.networks.segmentation is None or start.description.skips != description.skips
-    ):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "There is no decoder of the same form whose weights could be kept.",
-            "Set start_share: 0, or start from networks with such a decoder.",
-        )
-    if settings.scanned_share > 0 and any(study.anatomy is None for study in train):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "Only phantoms whose anatomy was kept can be scanned anew.",
-            "Set scanned_share: 0, or train on phantoms.",
-        )
     begun = copied_state(networks)
     about = _about(start, usable, settings)
     reached = _taken_up(folder, about, networks, updating) or _Reached(0, -1.0, begun, 0)
@@ -169,22 +150,18 @@ def train_segmentation(
                 raise stopped_after(done)
             if waited >= settings.patience:
                 break
-    mixed = ""
     if settings.start_share > 0:
         best_state = mixed_weights(begun, best_state, settings.start_share)
         networks.load_state_dict(best_state)
         best = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
-        mixed = f", mixed with {settings.start_share:g} of the weights before"
     networks.to("cpu")
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
-    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
     return trained.told(
-        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows{anew} on"
-        f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
-        f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
+        f"{_history(settings, step + 1, len(train))}; mean Dice {best:.3f} over all slices of"
+        f" {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
     )
 
@@ -204,6 +181,43 @@ def training_split(patients: Sequence[str], settings: SegmentationSettings) -> d
 def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[str, torch.Tensor]:
     """The weighted mean of two networks' weights, of which one was trained from the other; names as in both."""
     return {name: start_share * start[name] + (1 - start_share) * tensor for name, tensor in trained.items()}
+
+
+def _check_settings(
+    settings: SegmentationSettings, start: TrainedPlane, made: TrainedPlane, studies: Sequence[CachedStudy]
+) -> None:
+    """Refuse settings that do not go with the start, with the networks made of it or with the studies."""
+    size, reduction = made.description.window_size, made.networks.encoder.config.reduction
+    if settings.crop > size or settings.crop % reduction:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
+            f"Choose a multiple of {reduction} up to {size} for crop.",
+        )
+    if settings.start_share > 0 and (
+        start.networks.segmentation is None or start.description.skips != made.description.skips
+    ):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "There is no decoder of the same form whose weights could be kept.",
+            "Set start_share: 0, or start from networks with such a decoder.",
+        )
+    if settings.scanned_share > 0 and any(study.anatomy is None for study in studies):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "Only phantoms whose anatomy was kept can be scanned anew.",
+            "Set scanned_share: 0, or train on phantoms.",
+        )
+
+
+def _history(settings: SegmentationSettings, steps: int, studies: int) -> str:
+    """How a decoder was trained, without the end of the sentence."""
+    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
+    mixed = f", mixed with {settings.start_share:g} of the weights before" if settings.start_share else ""
+    return (
+        f"Segmentation decoder ({settings.decoder}) trained for {steps} steps of {settings.batch} windows{anew} on"
+        f" {studies} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}"
+    )
 
 
 class _Reached(NamedTuple):
