@@ -95,11 +95,11 @@ def train_segmentation(
         from OrthoDiffusionLib.training.carried_masks import carried_masks
         from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.prepared_size import prepared_size
+        from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import save_plane
-        from OrthoDiffusionLib.training.unfinished import UNFINISHED
 
         check_writable(output)
         changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]

@@ -76,10 +76,10 @@ def train_refinement(
         from OrthoDiffusionLib.training.refinement_preparing import kept_studies
         from OrthoDiffusionLib.training.refinement_stacks import networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
+        from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
-        from OrthoDiffusionLib.training.unfinished import UNFINISHED
 
         check_writable(output)
         planes = _planes(plane or (), bundle)

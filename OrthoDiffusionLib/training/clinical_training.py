@@ -17,7 +17,6 @@ from OrthoDiffusionLib.bundles.clinical_data import FIELDS
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.clinical_fusion import NUMERIC, ClinicalFusionHead, clinical_inputs
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork
-from OrthoDiffusionLib.training.diagnosis_training import Report
 from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.fold_training import FoldTraining, trained_on_folds
@@ -25,6 +24,7 @@ from OrthoDiffusionLib.training.fusion_data import FusionData
 from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 ALPHA_RATE = 10.0
 """Learning rate of the findings' shares over that of the rest: one number each, they would hardly move else."""
@@ -59,7 +59,7 @@ class ClinicalTraining(NamedTuple):
 
 
 def train_clinical(
-    fusion: FoldTraining[FusionNetwork], data: FusionData, settings: FusionSettings, report: Report
+    fusion: FoldTraining[FusionNetwork], data: FusionData, settings: FusionSettings, report: StageReport
 ) -> ClinicalTraining:
     """Train a clinical head on all studies with clinical data, after one for each fold without that fold's patients.
 

@@ -31,6 +31,7 @@ from OrthoDiffusionLib.training.processes import training_fabric
 from OrthoDiffusionLib.training.refinement_preparing import kept_studies
 from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import train_refinement
+from OrthoDiffusionLib.training.resuming import UNFINISHED
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import (
     DiagnosisSettings,
@@ -45,7 +46,6 @@ from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fus
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, TrainedPlane, load_plane, save_plane
 from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION as REFINEMENT
 from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
-from OrthoDiffusionLib.training.unfinished import UNFINISHED
 from OrthoDiffusionLib.training.whole_networks import whole_network
 
 STACK_SIZE = 160

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 LOSSES = ("loss", "validation")
@@ -37,9 +38,6 @@ LOSSES = ("loss", "validation")
 
 FOLD_LOGS = "folds"
 """Folder of the folds' logs, by number from 1."""
-
-Report = Callable[[str, float], None]
-"""Told what is being done, and the share of all work that is done, 0 to 1."""
 
 
 class DiagnosisTraining(NamedTuple):
@@ -61,7 +59,7 @@ def train_diagnosis(
     start: TrainedPlane,
     studies: Sequence[CachedStudy],
     settings: DiagnosisSettings,
-    report: Report,
+    report: StageReport,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
     log_folder: Path | None = None,
@@ -179,7 +177,7 @@ def _views(
     studies: Sequence[CachedStudy],
     start: TrainedPlane,
     settings: DiagnosisSettings,
-    report: Report,
+    report: StageReport,
     device: torch.device | str,
     folder: Path | None,
 ) -> StudyViews:
@@ -213,7 +211,7 @@ def _write_losses(folder: Path, losses: torch.Tensor) -> None:
             log(step, loss, None if math.isnan(validation) else validation)
 
 
-def _tell_features(report: Report, share: float) -> None:
+def _tell_features(report: StageReport, share: float) -> None:
     report("features", 0.3 * share)
 
 

@@ -13,7 +13,7 @@ from OrthoDiffusionLib.inference.plane_pass import noised_window
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
-from OrthoDiffusionLib.training.structure_reading import read_structures
+from OrthoDiffusionLib.training.stack_statistics import read_structures
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, centre_window, normalised
 

@@ -13,11 +13,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from OrthoDiffusionLib.training.diagnosis_training import Report
 from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.fusion_data import FusionData
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 Network = TypeVar("Network")
 NetworkOut = TypeVar("NetworkOut", covariant=True)
@@ -58,7 +58,7 @@ def trained_on_folds(
     data: FusionData,
     judged: torch.Tensor,
     settings: FusionSettings,
-    report: Report,
+    report: StageReport,
 ) -> FoldTraining[Network]:
     """Train the heads of all folds, stop early, and train the final one for as long.
 

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedStackedPlanes, make_fusion
-from OrthoDiffusionLib.training.diagnosis_training import Report
 from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.fold_training import FoldTraining, trained_on_folds
@@ -20,10 +19,11 @@ from OrthoDiffusionLib.training.fusion_data import FusionData
 from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 
 def train_fusion(
-    kind: str, data: FusionData, settings: FusionSettings, report: Report, device: torch.device | str = "cpu"
+    kind: str, data: FusionData, settings: FusionSettings, report: StageReport, device: torch.device | str = "cpu"
 ) -> FoldTraining[FusionNetwork]:
     """Train a fusion on all studies, after one for each fold without that fold's patients.
 

@@ -21,6 +21,7 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     latest_checkpoint,
@@ -30,7 +31,6 @@ from OrthoDiffusionLib.training.checkpoints import (
 )
 from OrthoDiffusionLib.training.distillation import Distillation, Student
 from OrthoDiffusionLib.training.divergence import kept_until, naming_studies
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch, pretraining_studies

@@ -36,9 +36,9 @@ from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
+from OrthoDiffusionLib.training.resuming import taken_up
 from OrthoDiffusionLib.training.settings import RefinementSettings
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
-from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float], None]
 """Told the step, counted from 0, and its loss."""

@@ -16,6 +16,7 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     Tensors,
@@ -25,18 +26,17 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.divergence import go_on, kept_until, naming_studies, stop_unless_finite
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
+from OrthoDiffusionLib.training.resuming import taken_up
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
-from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
