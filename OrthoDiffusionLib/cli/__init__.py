@@ -1,1 +1,1 @@
-"""The command line: `orthodiffusion run | bundle | phantom | evaluate | worker | doctor`."""
+"""The command line; `app.py` lists its commands."""

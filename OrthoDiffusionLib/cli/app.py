@@ -26,7 +26,8 @@ from OrthoDiffusionLib.cli.reporting import DEBUG_VARIABLE
 
 app = typer.Typer(
     name="orthodiffusion",
-    help="Segment and diagnose MR studies of the knee. Research use only, not for diagnosis.",
+    help="Segment and diagnose MR studies of joints; the model that comes with it is of the knee. "
+    "Research use only, not for diagnosis.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

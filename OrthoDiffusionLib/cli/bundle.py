@@ -40,7 +40,9 @@ def list_command(as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(
-    bundle: Annotated[Optional[str], typer.Argument(metavar="[NAME|DIR]")] = None,  # noqa: UP045
+    bundle: Annotated[
+        str | None, typer.Argument(metavar="[NAME|DIR]", help="The demonstration model if left out.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify a bundle and show what it says about itself."""
@@ -133,11 +135,15 @@ def export_command(
 
 @app.command("refine")
 def refine_command(
-    bundle: Annotated[str, typer.Argument(metavar="NAME|DIR")],
+    bundle: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle that gets the refinement.")],
     refinement: Annotated[Path, typer.Option(help="Output folder of `train-refinement --bundle` for this bundle.")],
     output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
     card: Annotated[
-        Path, typer.Option(help="YAML file: name and version of the new bundle; data, studies, and known_limits of it.")
+        Path,
+        typer.Option(
+            help="YAML file: name and version of the new bundle; data, studies and known_limits of the refinement, and "
+            "seeds and synthetic: true if it was trained on phantoms."
+        ),
     ],
 ) -> None:
     """Make a bundle of another one and a refinement of its outlines; its networks and calibration stay as they are."""

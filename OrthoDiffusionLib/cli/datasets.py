@@ -1,4 +1,4 @@
-"""What every training command asks about its dataset and its machine."""
+"""Options on datasets and processes that the training commands share, and the studies that they name."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 Dataset = Annotated[Optional[Path], typer.Option(help="Manifest of the studies, JSON or YAML.")]  # noqa: UP045
 Phantoms = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(metavar="FIRST:LAST", help="Seeds of phantoms to train on instead, the last one not included."),
+    typer.Option(
+        metavar="FIRST:LAST", help="Take phantoms with these seeds instead of a dataset; LAST is not included."
+    ),
 ]
 
 
 PhantomJoint = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--joint", help="Of the phantoms: knee, ankle or shoulder. A manifest says its own."),
+    typer.Option("--joint", help="Joint of the phantoms: knee, ankle or shoulder. A manifest says its own."),
 ]
 RandomContrasts = Annotated[
     int,
     typer.Option(
         metavar="N",
-        help="Scan each phantom N times more, each time in a contrast of chance, so that masks hold on others.",
+        help="Also scan each phantom N times in a contrast of chance, each time another.",
         min=0,
     ),
 ]

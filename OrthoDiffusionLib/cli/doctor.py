@@ -35,6 +35,9 @@ PACKAGES = (
     "safetensors",
     "matplotlib",
     "scikit-learn",
+    "PyYAML",
+    "lightning-fabric",
+    "tensorboard",
     "slicer-core",
 )
 SAMPLE = Path("SampleData") / "knee-phantom"

@@ -17,18 +17,20 @@ from OrthoDiffusionLib.cli.reporting import err, out, print_json, reported
 
 def evaluate(
     bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Bundle to evaluate.")] = None,  # noqa: UP045
-    studies: Annotated[int, typer.Option(help="How many phantoms.", min=2)] = 50,
+    studies: Annotated[int, typer.Option(help="Number of phantoms.", min=2)] = 50,
     seed: Annotated[
-        int, typer.Option(help="Of the first phantom; `bundle show` tells the seeds of training.", min=0)
+        int, typer.Option(help="Seed of the first phantom; `bundle show` tells the seeds of training.", min=0)
     ] = 90000,
     centre: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Where the phantoms are scanned; by default one that training never saw."),
+        typer.Option(
+            help="Made-up centre: hill, harbour, meadow, college; or island, the default, which training never saw."
+        ),
     ] = None,
     contrast: Annotated[
         Contrast,
         typer.Option(
-            help="That of the centre's sequences, or signals, resolution and artefacts drawn at random, of no centre."
+            help="physical: the centre's own sequences; random: signals, resolution and artefacts drawn at random."
         ),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[
@@ -37,7 +39,7 @@ def evaluate(
     ] = False,
     processes: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="That share the phantoms; by default one for each core, up to 8.", min=1),
+        typer.Option("--workers", "--processes", help="Processes; by default one for each core, up to 8.", min=1),
     ] = None,
     combine: Combine = True,
     write_card: Annotated[

@@ -33,7 +33,7 @@ LabelValuesFile = Annotated[
 ]
 MapsSide = Annotated[
     Optional[Side],  # noqa: UP045
-    typer.Option("--side", help="Of all label maps, where nothing in them tells a left knee from a right one."),
+    typer.Option("--side", help="Which knee all label maps show; needed where a map does not tell."),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.markup import escape
 
@@ -12,6 +12,9 @@ from OrthoDiffusionLib.cli.reporting import err
 if TYPE_CHECKING:
     from OrthoDiffusionLib.datasets.unusable import LeaveOut, UnusableStudy
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
+    from OrthoDiffusionLib.training.trained_refinement import TrainedRefinement
+
+Trained = TypeVar("Trained", "TrainedPlane", "TrainedRefinement")
 
 
 class LeftOut:
@@ -48,9 +51,11 @@ class LeftOut:
         said = "\n".join([f"{self._count} left out:", *first_of(self._studies), everywhere])
         err.print(f"[yellow]Warning:[/] {escape(said)}", soft_wrap=True)
 
-    def told(self, trained: TrainedPlane) -> TrainedPlane:
+    def told(self, trained: Trained) -> Trained:
         """Networks that were trained on the others, with their number in the history."""
-        return trained.told(f"{self._count} left out, unreadable.") if self._studies else trained
+        if not self._studies:
+            return trained
+        return trained.told(f"{self._count} left out: {'it' if len(self._studies) == 1 else 'they'} could not be used.")
 
     @property
     def _count(self) -> str:

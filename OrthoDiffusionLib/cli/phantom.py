@@ -9,29 +9,38 @@ import typer
 from rich.progress import track
 
 from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
-from OrthoDiffusionLib.cli.phantom_options import Contrast, check_centre
+from OrthoDiffusionLib.cli.phantom_options import Contrast, asked_findings, check_centre
 from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def phantom(
     output: Annotated[Path, typer.Option(help="Folder that gets a folder for each study.")],
-    seed: Annotated[int, typer.Option(help="Of the first study; the others follow.", min=0)] = 0,
-    studies: Annotated[int, typer.Option(help="How many.", min=1)] = 1,
-    joint: Annotated[str, typer.Option(help="Which joint.")] = "knee",
+    seed: Annotated[int, typer.Option(help="Seed of the first study; the others follow.", min=0)] = 0,
+    studies: Annotated[int, typer.Option(help="Number of studies.", min=1)] = 1,
+    joint: Annotated[str, typer.Option(help="knee, ankle or shoulder.")] = "knee",
     centre: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Where they are scanned; by default each at one of those for training."),
+        typer.Option(
+            help="Made-up centre: hill, harbour, meadow, college or island; by default any of the first four."
+        ),
     ] = None,
     contrast: Annotated[
         Contrast,
         typer.Option(
-            help="That of each centre's sequences, or signals, resolution and artefacts drawn at random, of no centre."
+            help="physical: the centre's own sequences; random: signals, resolution and artefacts drawn at random."
         ),
     ] = Contrast.PHYSICAL,
     clinical: Annotated[
         bool, typer.Option("--clinical", help="Findings as often as in patients, not as often as is good for training.")
     ] = False,
+    finding: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="A finding that every study has, such as ACL=0.8 (severity 0 to 1); repeat it for several. Those not "
+            "named are absent; none alone makes healthy joints. By default findings are drawn."
+        ),
+    ] = None,
     labels: LabelMaps = None,
     label_values: LabelValuesFile = None,
     side: MapsSide = None,
@@ -67,6 +76,13 @@ def phantom(
                 "The findings of label maps are unknown, so --clinical cannot say how often they occur.",
                 "Leave out --clinical or --labels.",
             )
+        findings = asked_findings(finding or (), joint)
+        if findings is not None and (labels or clinical):
+            raise OrthoDiffusionError(
+                ErrorKind.USAGE,
+                "--finding says which findings there are, which --clinical draws and label maps leave unknown.",
+                "Leave out --finding, or --clinical and --labels.",
+            )
         maps = label_map_turns(labels, label_values, side, joint)
         folders = {number: output / f"phantom-{number:06d}" for number in range(seed, seed + studies)}
         there = [folder.name for folder in folders.values() if folder.exists()]
@@ -89,6 +105,7 @@ def phantom(
             maps,
             montage or beside is not None,
             real,
+            findings,
         )
         if maps is not None:
             # Read twice: what cannot be used is told before an hour's work, and 100 maps of 384 x 384 x 160 take 5 GB.

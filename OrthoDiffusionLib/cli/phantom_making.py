@@ -33,6 +33,7 @@ class PhantomOrder:
         maps: whose anatomy is scanned; None for the phantom's own.
         montage: whether each study gets a picture.
         beside: real stacks that the picture shows beside the phantom's.
+        findings: severity of those that every study has, the others absent; None draws them.
     """
 
     joint: str
@@ -42,12 +43,13 @@ class PhantomOrder:
     maps: LabelMapTurns | None = None
     montage: bool = False
     beside: Mapping[Plane, Volume] = field(default_factory=dict)
+    findings: Mapping[str, float] | None = None
 
     def study(self, seed: int) -> PhantomStudy:
         """The study of a seed; the same wherever it is made."""
         if self.maps is not None:
             return scan_anatomy(self.maps.anatomy(seed), seed, self.centre, self.contrast)
-        return make_study(seed, self.joint, prevalence=self.prevalence, centre=self.centre, contrast=self.contrast)
+        return make_study(seed, self.joint, self.findings, self.prevalence, self.centre, self.contrast)
 
 
 def write_phantoms(order: PhantomOrder, folders: Mapping[int, Path], processes: int) -> Iterator[StudyEntry]:

@@ -42,7 +42,7 @@ def plane_folders(named: Sequence[str]) -> dict[Plane, Path]:
         if not (separator and folder and name in list(Plane)) or Plane(name) in folders:
             raise OrthoDiffusionError(
                 ErrorKind.USAGE,
-                f"“{one}” is not PLANE=DIR, or its plane was already given.",
+                f"“{one}” is not PLANE=DIR, or its plane was given before.",
                 "Write --plane axial=DIR, once for each of axial, sagittal and coronal.",
             )
         folders[Plane(name)] = Path(folder)

@@ -25,7 +25,7 @@ from OrthoDiffusionLib.errors import OrthoDiffusionError
 
 
 def pretrain(
-    plane: Annotated[Plane, typer.Option(help="To be trained.")],
+    plane: Annotated[Plane, typer.Option(help="Plane to train.")],
     output: Annotated[Path, typer.Option(help="Folder of checkpoints, losses and samples; an unfinished one goes on.")],
     dataset: Dataset = None,
     phantoms: Phantoms = None,
@@ -35,15 +35,19 @@ def pretrain(
             "--from",
             metavar="DIR|BUNDLE",
             help="Whose weights it starts from: the folder of another pre-training, or a bundle with decoders; "
-            "PLANE=DIR for those of another plane.",
+            "PLANE=DIR or PLANE=BUNDLE for those of another plane.",
         ),
     ] = None,
-    config: Annotated[str, typer.Option(help="small, paper, or a YAML file.")] = "small",
+    config: Annotated[
+        str, typer.Option(help="small, paper, or a YAML file, in which what is left out has the default.")
+    ] = "small",
     change: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--set", metavar="KEY=VALUE", help="Over what the configuration says; may be given again."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the configuration; may be repeated."),
     ] = None,
-    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")] = None,  # noqa: UP045
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of prepared studies; by default, cache in the output folder.")
+    ] = None,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     devices: Annotated[int, typer.Option(help="Processes or GPUs of a node.", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="Machines.", min=1)] = 1,

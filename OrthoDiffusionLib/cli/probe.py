@@ -25,18 +25,25 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 
 def probe(
-    plane: Annotated[Plane, typer.Option(help="Whose encoder and series.")],
+    plane: Annotated[Plane, typer.Option(help="Plane of the encoder and of the series.")],
     output: Annotated[Path, typer.Option(help="Folder of the table and the curve.")],
     pretrained: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Output folder of `orthodiffusion pretrain`."),
     ] = None,
-    bundle: Annotated[Optional[str], typer.Option(metavar="NAME|DIR", help="Or a bundle's encoder.")] = None,  # noqa: UP045
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="A bundle whose encoder is scored instead.")
+    ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    blocks: Annotated[str, typer.Option(help="Separated by commas; or all.")] = "all",
-    timesteps: Annotated[str, typer.Option(help="Separated by commas, 0 to 999.")] = "10,50,100,150,200,300,500,800",
-    cache: Annotated[Optional[Path], typer.Option(help="Folder of prepared studies and their features.")] = None,  # noqa: UP045
+    blocks: Annotated[str, typer.Option(help="Blocks, separated by commas; or all.")] = "all",
+    timesteps: Annotated[
+        str, typer.Option(help="Timesteps, 0 to 999, separated by commas.")
+    ] = "10,50,100,150,200,300,500,800",
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of prepared studies and their features; by default, cache in the output folder."),
+    ] = None,
     workers: Workers = 1,
     joint: PhantomJoint = None,
     skip_unusable: SkipUnusable = False,

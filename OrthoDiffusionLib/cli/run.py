@@ -49,7 +49,7 @@ def run(
     diagnose: Annotated[bool, typer.Option("--diagnose/--no-diagnose", help="Write findings.")] = True,
     combine: Combine = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the noise; the same seed gives the same numbers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise; the same seed gives the same numbers.")] = 0,
     clinical: ClinicalFile = None,
     age: Age = None,
     height: Height = None,

@@ -13,15 +13,15 @@ from OrthoDiffusionLib.cli.reporting import out, reported
 
 
 def sample(
-    plane: Annotated[Plane, typer.Option(help="Of the network.")],
+    plane: Annotated[Plane, typer.Option(help="Plane of the network.")],
     pretrained: Annotated[
         str,
         typer.Option(metavar="DIR|BUNDLE", help="Output folder of a pre-training, or a bundle with decoders."),
     ],
     output: Annotated[Path, typer.Option(help="PNG with a window a row, and four of its slices.")],
-    steps: Annotated[int, typer.Option(help="Of DDIM sampling.", min=2, max=1000)] = 50,
+    steps: Annotated[int, typer.Option(help="Steps of DDIM sampling.", min=2, max=1000)] = 50,
     count: Annotated[int, typer.Option(help="How many windows.", min=1, max=64)] = 4,
-    seed: Annotated[int, typer.Option(help="Of the noise that sampling starts from.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise that sampling starts from.", min=0)] = 0,
 ) -> None:
     """Draw windows by deterministic DDIM sampling: what a pre-training has learned to expect.
 

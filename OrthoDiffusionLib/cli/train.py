@@ -31,7 +31,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-OfPlane = Annotated[Plane, typer.Option(help="To be trained.")]
+OfPlane = Annotated[Plane, typer.Option(help="Plane to train.")]
 Start = Annotated[
     str,
     typer.Option("--from", metavar="DIR|BUNDLE", help="A pre-training's or a training's output folder, or a bundle."),
@@ -39,10 +39,10 @@ Start = Annotated[
 Output = Annotated[Path, typer.Option(help="Folder of the trained networks.")]
 Changes = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option("--set", metavar="KEY=VALUE", help="Over what the configuration says; may be given again."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the configuration; may be repeated."),
 ]
 FEWER_AT_A_TIME = "Let fewer windows through the network at a time: --set together=1."
-Cache = Annotated[Optional[Path], typer.Option(help="Folder of prepared studies.")]  # noqa: UP045
+Cache = Annotated[Path | None, typer.Option(help="Folder of prepared studies; by default, cache in the output folder.")]
 
 
 def tell_history(trained: TrainedPlane) -> None:
@@ -57,7 +57,9 @@ def train_segmentation(
     output: Output,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="segmentation, or a YAML file.")] = "segmentation",
+    config: Annotated[
+        str, typer.Option(help="segmentation, or a YAML file, in which what is left out has the default.")
+    ] = "segmentation",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -72,15 +74,15 @@ def train_segmentation(
         Optional[Path],  # noqa: UP045
         typer.Option(
             metavar="DIR",
-            help="A training of masks of another plane, which this one begins with: its decoder, and what its encoder"
-            " had changed by.",
+            help="Begin with what another plane learnt from masks: the output folder of its train-segmentation.",
         ),
     ] = None,
     masks_began: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="DIR|BUNDLE",
-            help="What the training of --masks-from started from; that of --from must have started there too.",
+            help="With --masks-from: what that training had for --from. The pre-training that this one starts from "
+            "must have started there too.",
         ),
     ] = None,
 ) -> None:
@@ -103,17 +105,19 @@ def train_segmentation(
 
         check_writable(output)
         changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]
-        settings = features_of_source(start, plane, load_settings(SegmentationSettings, config, changes))
-        maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
-        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         if (masks_from is None) != (masks_began is None):
             raise OrthoDiffusionError(
                 ErrorKind.USAGE,
                 "Masks of another plane need both what was trained and what that had started from.",
                 "Give --masks-from and --masks-began, or neither.",
             )
+        # A decoder knows the features of the block and timestep that it was trained at.
+        source = start if masks_from is None else str(masks_from)
+        settings = features_of_source(source, plane, load_settings(SegmentationSettings, config, changes))
+        maps = label_map_turns(labels, label_values, side, joint_of(dataset, joint))
+        begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         if masks_from is not None and masks_began is not None:
-            begun = carried_masks(begun, masks_from, masks_began)
+            begun = carried_masks(begun, masks_from, masks_began, settings)
         size = prepared_size(begun.description.window_size)
         left_out = LeftOut(skip_unusable)
         studies = prepared_studies(
@@ -151,7 +155,9 @@ def train_diagnosis(
     output: Output,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="diagnosis, or a YAML file.")] = "diagnosis",
+    config: Annotated[
+        str, typer.Option(help="diagnosis, or a YAML file, in which what is left out has the default.")
+    ] = "diagnosis",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -161,7 +167,7 @@ def train_diagnosis(
     """Train a diagnosis head, and keep each study's logits from heads that saw no study of its patient.
 
     Losses of the head are in the output's losses.csv and, for TensorBoard, in its folder tensorboard; those of the
-    folds' heads in its folder folds.
+    folds' heads in its folder folds. With --set patience=N they include that on held-out patients.
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """

@@ -40,7 +40,9 @@ def train_fusion(
         bool,
         typer.Option("--clinical", help="Also train a head that reads the manifest's clinical data, where given."),
     ] = False,
-    config: Annotated[str, typer.Option(help="fusion, or a YAML file.")] = "fusion",
+    config: Annotated[
+        str, typer.Option(help="fusion, or a YAML file, in which what is left out has the default.")
+    ] = "fusion",
     change: Changes = None,
     cache: Cache = None,
 ) -> None:

@@ -49,7 +49,9 @@ def train_refinement(
     ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
-    config: Annotated[str, typer.Option(help="refinement, or a YAML file.")] = "refinement",
+    config: Annotated[
+        str, typer.Option(help="refinement, or a YAML file, in which what is left out has the default.")
+    ] = "refinement",
     change: Changes = None,
     cache: Cache = None,
     workers: Workers = 1,
@@ -87,6 +89,7 @@ def train_refinement(
         settings = load_settings(RefinementSettings, config, change or ())
         labelled = _labelled(dataset, phantoms, joint, random_contrasts=random_contrasts)
         digest = networks_digest(planes)
+        left_out = LeftOut(skip_unusable)
         with Progress(console=err, transient=True) as bar:
             preparing = bar.add_task("Preparing studies", total=1.0)
             studies = kept_studies(
@@ -96,7 +99,7 @@ def train_refinement(
                 lambda share: bar.update(preparing, completed=share),
                 training_device(),
                 workers,
-                LeftOut(skip_unusable).if_wanted,
+                left_out.if_wanted,
             )
             bar.update(preparing, completed=1.0)
             task = bar.add_task("Training", total=settings.steps)
@@ -111,7 +114,7 @@ def train_refinement(
             trained = train(
                 studies, joint, settings, report, output / UNFINISHED, tell, training_device(), log_folder=output
             )
-        refinement = described_refinement(trained, joint, digest, settings)
+        refinement = left_out.told(described_refinement(trained, joint, digest, settings))
         save_refinement(output, refinement)
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(refinement.description.history, soft_wrap=True)
@@ -145,7 +148,7 @@ def _planes(named: Sequence[str], bundle: str | None) -> dict[Plane, TrainedPlan
     if not has_structures_of(manifest, manifest.joint) or manifest.network.window_slices != WINDOW_SLICES:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "The bundle's structures or window depth differ from this version's.",
+            "The bundle's structures, or its windows' number of slices, differ from this version's.",
             "Choose a bundle that `orthodiffusion bundle export` made.",
         )
     planes = {plane: one for plane, one in planes_of_bundle(opened).items() if manifest.segments(plane)}

@@ -8,15 +8,14 @@ from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
 
 CLINICAL = Rates(
     MappingProxyType({"ATFL": 0.3, "CFL": 0.05, "ATR": 0.05, "OLT": 0.08}),
-    "ATFL",
-    MappingProxyType({"CFL": 0.4, "OLT": 0.2}),
+    MappingProxyType({"ATFL": MappingProxyType({"CFL": 0.4, "OLT": 0.2})}),
 )
-"""Orders of magnitude in symptomatic adults referred for MRI."""
+"""Orders of magnitude in symptomatic adults referred for MRI, without a source."""
 
 BALANCED = Rates(
     MappingProxyType({"ATFL": 0.35, "CFL": 0.3, "ATR": 0.35, "OLT": 0.35}),
-    "ATFL",
-    MappingProxyType({"CFL": 0.45}),
+    MappingProxyType({"ATFL": MappingProxyType({"CFL": 0.45})}),
 )
+"""Chosen for training: each finding often enough to be learned."""
 
 RATES: dict[Prevalence, Rates] = {"balanced": BALANCED, "clinical": CLINICAL}

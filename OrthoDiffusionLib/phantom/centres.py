@@ -20,6 +20,8 @@ marrow would lie beside its bone: 352 in that protocol's coronal spin echo, here
 class Centre:
     """What a centre's images have in common.
 
+    Ranges are orders of magnitude of clinical exams, made up for each centre without a source, except the bandwidth's.
+
     Attributes:
         key: its name.
         field: tesla.

@@ -19,21 +19,20 @@ class Rates(NamedTuple):
 
     Attributes:
         alone: of each finding, in the order of the joint's schema, 0 to 1.
-        cause: the finding that brings others with it; it comes before them.
-        with_cause: of those findings, where the cause is there.
+        with_cause: of findings that others bring with them, by the cause; it comes before them. Of several causes that
+            are there, the one with the highest rate counts.
     """
 
     alone: Mapping[str, float]
-    cause: str
-    with_cause: Mapping[str, float]
+    with_cause: Mapping[str, Mapping[str, float]]
 
 
 def draw_findings(generator: np.random.Generator, rates: Rates) -> dict[str, float]:
     """Severity of each finding: 0 where absent, else MILDEST to 1."""
     severity: dict[str, float] = {}
     for key, rate in rates.alone.items():
-        if severity.get(rates.cause):
-            rate = rates.with_cause.get(key, rate)
+        brought = [found[key] for cause, found in rates.with_cause.items() if severity.get(cause) and key in found]
+        rate = max(brought, default=rate)
         chance, degree = generator.random(), generator.uniform(MILDEST, 1.0)
         severity[key] = round(float(degree), 3) if chance < rate else 0.0
     return severity

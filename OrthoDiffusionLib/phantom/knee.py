@@ -30,10 +30,12 @@ BEHIND = 0.4
 HIGH = (84.0, 81.6, 102.0)
 
 CORTEX = {"femur": 1.3, "tibia": 1.3, "fibula": 1.0, "patella": 1.2}
-"""Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis."""
+"""Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis. Order of magnitude,
+no source."""
 
 SHAFT_CORTEX = 4.5
-"""Thickness in mm that the rim of the femur's and tibia's shafts reaches 90 mm from the joint; 4 to 7 further away."""
+"""Thickness in mm that the rim of the femur's and tibia's shafts reaches 90 mm from the joint; 4 to 7 further away. No
+source: an order of magnitude."""
 
 SOFT = (
     Tissue.FAT,
@@ -84,8 +86,8 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
 
 
 def dislocated(shape: KneeShape, severity: float) -> KneeShape:
-    """The patella lateral by over half its width and tilted by 20 degrees or more, the trochlea shallow; a severity of
-    0 leaves it in its groove."""
+    """The patella lateral by over half its width and tilted by 20 degrees or more, the trochlea shallow, of a sulcus
+    angle of 145 degrees or more; a severity of 0 leaves it in its groove."""
     if severity == 0:
         return shape
     return replace(
@@ -93,6 +95,8 @@ def dislocated(shape: KneeShape, severity: float) -> KneeShape:
         patella_shift=max(shape.patella_shift, 1) + 22 + 5 * severity,
         patella_tilt=max(shape.patella_tilt, 0) + 20 + 12 * severity,
         groove_depth=shape.groove_depth - 2.5,
+        # What had a deep groove keeps a trace of it; the shallowest ones become nearly flat.
+        groove_fill=0.6 + 0.5 * (8 - shape.groove_depth),
     )
 
 

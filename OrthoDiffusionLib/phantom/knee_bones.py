@@ -89,7 +89,12 @@ def femur(points: Points, shape: KneeShape) -> Field:
     hollow = ellipsoid(points, (0, -33, low + 42), (19, 15, 22))
     depth = shape.groove_depth / shape.scale
     groove = capsule(points, (1, 51.5 - depth, low - 6), (2, 53 - depth, low + 46), 15.0)
-    return difference(difference(difference(body, notch, 2.5), hollow, 5), groove, 5)
+    bone = difference(difference(difference(body, notch, 2.5), hollow, 5), groove, 5)
+    if shape.groove_fill == 0:
+        return bone
+    # A shallower groove is not enough: between the ridges' round bodies a valley stays that it does not reach.
+    fill = ellipsoid(points, (-1, 17, low + 30.5), (12, 13.0 + shape.groove_fill / shape.scale, 19), 2.3)
+    return union(bone, fill, 3)
 
 
 @slabwise

@@ -24,7 +24,8 @@ def paint_capsule(canvas: AnatomyCanvas, bones: Field, region: Region) -> None:
 def paint_fluid(canvas: AnatomyCanvas, shape: KneeShape, effusion: float, bones: Field, region: Region) -> None:
     """The joint's fluid, physiological or an effusion of a severity of 0 to 1; bones are painted over it later.
 
-    An effusion fills the suprapatellar recess more than 5 mm deep, then the gutters, then the back of the joint.
+    An effusion fills the suprapatellar recess more than 5 mm deep, then the gutters, then the back of the joint. All
+    depths are orders of magnitude, no source.
     """
     size = canvas.scale
     soft = (Tissue.FAT, Tissue.SEPTUM, Tissue.MUSCLE, Tissue.FATTY_MUSCLE)

@@ -22,10 +22,11 @@ SPOTS: Mapping[str, tuple[tuple[Vector, float], ...]] = {
 }
 
 BRUISED = {"ACL": 0.65, "PCL": 0.5, "PD": 0.85, "MCL": 0.4}
-"""Share of each injury that is fresh enough to show a bruise."""
+"""Share of each injury that is fresh enough to show a bruise: orders of magnitude. Of recent ACL tears 80 % have one
+(Spindler et al. 1993, Am J Sports Med 21:551), and not every torn one is recent; the others have no source."""
 
 INCIDENTAL = 0.12
-"""Share of knees with a bruise of another cause, anywhere at the joint surfaces."""
+"""Share of knees with a bruise of another cause, anywhere at the joint surfaces: order of magnitude, no source."""
 
 FRINGE = 0.2
 """Width of a bruise's fringe over its radius."""

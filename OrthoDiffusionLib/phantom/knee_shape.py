@@ -6,11 +6,12 @@ described for the standard knee, 78 mm wide across the condyles; an individual i
 Sizes of adults, women at the low and men at the high end, with means and standard deviations where one is cited:
 
 - condyles 70 to 95 mm wide (men 88.6 +- 4.2, women 78.5 +- 3.0) and 55 to 61 deep, notch 18 to 24 (22.0 +- 1.8 and
-  18.7 +- 1.0): Terzidis et al. 2012, Anat Res Int 679658; they are of dry bones of Greeks, and the phantom's are lower;
-- plateau 65 to 90 mm wide, sloping 4 to 12 degrees (8 on the medial, 7.7 on the lateral side: Cinotti et al. 2013, Clin
-  Anat 26:883; wider still in Hashemi et al. 2008, J Bone Joint Surg Am 90:2724);
+  18.7 +- 1.0): Terzidis et al. 2012, Anat Res Int 679658; they are of dry bones of Greeks, and the phantom's are lower
+  (the upper end of the widths is an order of magnitude, no source);
+- plateau 65 to 90 mm wide (order of magnitude, no source), sloping 4 to 12 degrees (8 on the medial, 7.7 on the lateral
+  side: Cinotti et al. 2013, Clin Anat 26:883; wider still in Hashemi et al. 2008, J Bone Joint Surg Am 90:2724);
 - patella 38 to 50 mm wide and 20 to 25 thick (women 40.7 +- 3.8 and 20.7 +- 1.9: Ab Rahman et al. 2020, Adv Orthop
-  4539792);
+  4539792; the upper ends, men's, are orders of magnitude, no source);
 - cartilage of the femur 1.5 to 2.8, tibia 1.5 to 3.5 and patella 2.5 to 4.5 mm (a knee's mean 1.57 to 2.43, the
   patella's 2.76, up to 5.72: Eckstein et al. 2001, Osteoarthritis Cartilage 9:101);
 - menisci 8 to 12 mm wide in the body and 4 to 7 high (with their cartilage 7.6 and 8.6 behind, 5.2 in front: Cinotti et
@@ -28,7 +29,13 @@ Sizes of adults, women at the low and men at the high end, with means and standa
   Meister et al. 2000, Am J Sports Med 28:869; other series have 48 to 61);
 - fibular head 24 by 25 mm in the standard knee (breadths of 25.1 to 27.1: Brenner and Krimbacher 1995, Z Morphol
   Anthropol 80:281);
-- sulcus angle 125 to 145 degrees; what has no source here, such as the MCL's width, is an order of magnitude.
+- sulcus angle 138 +- 6 degrees (Merchant et al. 1974, J Bone Joint Surg Am 56:1391), over 145 in dysplasia (Dejour et
+  al. 1994, Knee Surg Sports Traumatol Arthrosc 2:19); on the bone 26 to 34 mm over the joint space the phantom's is 134
+  to 143, that of a dislocated patella's trochlea 146 to 157. Higher up any groove is shallower: healthy ones have up to
+  149 at 40 mm;
+- a quarter of knees with osteoarthritis, height, shift and tilt of a kneecap in its groove: orders of magnitude, no
+  source. Tilts over 20 degrees mark unstable kneecaps (Dejour et al. 1994);
+- what else has no source here, such as the MCL's width, is an order of magnitude.
 """
 
 from __future__ import annotations
@@ -66,6 +73,7 @@ class KneeShape:
         patella_shift: lateral, of its centre.
         patella_tilt: lateral.
         groove_depth: of the trochlea.
+        groove_fill: of a dysplastic trochlea, how far the bone that fills its valley stands out; 0 without such bone.
         notch_width: between the condyles.
         fat: thickness under the skin.
         muscle: scale of the muscles' cross-section.
@@ -92,6 +100,7 @@ class KneeShape:
     patella_shift: float
     patella_tilt: float
     groove_depth: float
+    groove_fill: float
     notch_width: float
     fat: float
     muscle: float
@@ -134,6 +143,7 @@ def draw_shape(generator: np.random.Generator) -> KneeShape:
         patella_shift=between(-1, 4),
         patella_tilt=between(-2, 9),
         groove_depth=between(5.0, 8.0),
+        groove_fill=0.0,
         notch_width=between(18, 23),
         fat=between(4, 18) if female else between(2.5, 13),
         muscle=between(0.9, 1.35) if female else between(1.0, 1.55),

@@ -143,7 +143,8 @@ def _paint_tendons(canvas: AnatomyCanvas, shape: KneeShape) -> None:
     shift, front, height = patella_centre(shape)
     thigh = partial(flexed, flexion=shape.flexion)
     bands = (
-        # Patellar and quadriceps tendons, iliotibial band, semitendinosus, biceps: path, half width, half depth.
+        # Patellar and quadriceps tendons, iliotibial band, semitendinosus, biceps: path, half width, half depth. Their
+        # sizes are orders of magnitude, no source.
         (bezier(on_patella(shape, (0, 6, -15)), (0.5 * shift + 2, front + 3, height - 38), (8, 31, -36)), 13.0, 2.5),
         (bezier(on_patella(shape, (0, 3, 17)), thigh((0.6 * shift, 49, height + 36)), thigh((0, 38, 130))), 15.0, 3.3),
         (bezier((30, 20, -8), (43.5, 12, 20), thigh((46, 4, 120))), 1.1, 8.0),

@@ -19,10 +19,15 @@ CLINICAL = Rates(
             "SASD": 0.3,
         }
     ),
-    "SSP",
-    MappingProxyType({"ISP": 0.25, "SSC": 0.3, "LHBT_INJURY": 0.3, "GHJ": 0.35, "LHBT_EFFUSION": 0.4, "SASD": 0.6}),
+    MappingProxyType(
+        {
+            "SSP": MappingProxyType(
+                {"ISP": 0.25, "SSC": 0.3, "LHBT_INJURY": 0.3, "GHJ": 0.35, "LHBT_EFFUSION": 0.4, "SASD": 0.6}
+            )
+        }
+    ),
 )
-"""Orders of magnitude in symptomatic adults referred for MRI."""
+"""Orders of magnitude in symptomatic adults referred for MRI, without a source."""
 
 BALANCED = Rates(
     MappingProxyType(
@@ -37,8 +42,8 @@ BALANCED = Rates(
             "SASD": 0.35,
         }
     ),
-    "SSP",
-    MappingProxyType({"SASD": 0.55, "GHJ": 0.45}),
+    MappingProxyType({"SSP": MappingProxyType({"SASD": 0.55, "GHJ": 0.45})}),
 )
+"""Chosen for training: each finding often enough to be learned."""
 
 RATES: dict[Prevalence, Rates] = {"balanced": BALANCED, "clinical": CLINICAL}

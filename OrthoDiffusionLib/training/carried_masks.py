@@ -5,24 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training.settings import FineTuneSettings
-from OrthoDiffusionLib.training.starting_points import starting_point
+from OrthoDiffusionLib.training.settings import FineTuneSettings, SegmentationSettings
+from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks, load_plane
 
 
-def carried_masks(start: TrainedPlane, masks: Path, began: str) -> TrainedPlane:
+def carried_masks(start: TrainedPlane, masks: Path, began: str, settings: SegmentationSettings) -> TrainedPlane:
     """A plane's networks with what another plane's learnt in a training of masks, as `with_masks_of` makes them.
 
     Args:
-        start: networks to be trained on masks.
+        start: networks to be trained on masks, without heads.
         masks: output folder of the other plane's `orthodiffusion train-segmentation`.
         began: what that training started from, as for `starting_point`; it is also what the pre-training of `start`
             started from.
+        settings: of the training to come.
 
     Raises:
         OrthoDiffusionError: WRONG_PLANE for masks of the plane itself, and where `began` is of another plane than the
-            masks; BAD_SETTINGS for networks of another joint or of other sizes, and for masks without a decoder;
-            CHECKPOINT_INVALID; what opening a bundle raises.
+            masks; BAD_SETTINGS for networks of another joint or of other sizes, for masks without a decoder or with
+            one of another form than the settings', for masks that did not start from `began`, and for a start with
+            heads; CHECKPOINT_INVALID; what opening a bundle raises.
     """
     carried = load_plane(masks)
     about, own = carried.description, start.description
@@ -38,15 +40,31 @@ def carried_masks(start: TrainedPlane, masks: Path, began: str) -> TrainedPlane:
             f"{masks} holds no segmentation decoder.",
             "Name the output folder of `orthodiffusion train-segmentation`.",
         )
-    images = starting_point(
-        began, about.plane, about.joint, FineTuneSettings(block=about.block, timestep=about.timestep)
-    )
+    if start.networks.segmentation is not None or start.networks.diagnosis is not None:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The networks to start from have heads, in whose place another plane's decoder would come.",
+            "Start from a pre-training, or go on with these heads and without another plane's masks.",
+        )
+    decoder = "skips" if about.skips else "published"
+    if settings.decoder != decoder:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS, f"{masks} holds a decoder of another form.", f"Set decoder: {decoder}."
+        )
+    images = starting_point(began, about.plane, about.joint, features_of_source(began, about.plane, FineTuneSettings()))
     sizes = {(d.joint, d.base_channels, d.channel_multipliers) for d in (own, about, images.description)}
     if len(sizes) != 1:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
             "The networks are of different joints or sizes.",
             "Name trainings of one joint that came of one pre-training.",
+        )
+    history = images.description.history
+    if about.history[: len(history)] != history:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The training in {masks} did not start from {began}.",
+            "Name what it started from.",
         )
     return with_masks_of(start, images, carried)
 
@@ -78,5 +96,5 @@ def with_masks_of(start: TrainedPlane, images: TrainedPlane, masks: TrainedPlane
     return TrainedPlane(description, networks.eval().requires_grad_(False)).told(
         f"Decoder of the {other} plane taken over, and what its encoder had changed by with it"
         f" ({masks.description.history[-1].rstrip('.')}).",
-        encoder_saw=description.after("masks", 1.0),
+        encoder_saw=tuple(dict.fromkeys((*description.after("masks", 1.0), *masks.description.encoder_saw))),
     )

@@ -63,9 +63,13 @@ IMAGE_CHANGES = ("crop=64", "together=4")
 MASK_SEEDS = range(7110, 7270)
 """Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
-MASK_ROUNDS = 2
+MASK_ROUNDS = 3
 """Trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first one
 begins with what the sagittal plane learnt in its own."""
+
+LAST_ROUND_CHANGES = ("crop_share=0.4", "steps=800")
+"""Parts around structures hardly show what lies far from them: after two rounds, the sagittal and coronal planes took a
+real knee's thigh muscles for tibia. So the last round sees whole windows more often, each for four times the time."""
 
 REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
@@ -109,16 +113,18 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
     if rounds > 1:
         return load_plane(train_masks(plane, folder, processes, rounds - 1))
     images = pretrain_images(plane, folder, processes)
-    start = starting_point(str(images), plane, "knee", _mask_settings(plane, 1))
+    settings = _mask_settings(plane, rounds)
+    start = starting_point(str(images), plane, "knee", settings)
     if plane is Plane.SAGITTAL:
         return start
     masks = train_masks(Plane.SAGITTAL, folder, processes, 1)
-    return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)))
+    return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)), settings)
 
 
 def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
     # Another seed, for a round that drew the same windows would show little new.
     changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}", f"seed={9 + rounds}"]
+    changes += LAST_ROUND_CHANGES if rounds == MASK_ROUNDS else ()
     return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 
 

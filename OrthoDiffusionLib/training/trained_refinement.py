@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,7 +31,7 @@ class RefinementDescription(BaseModel):
     Attributes:
         joint: whose structures it refines.
         networks: `networks_digest` of those whose masks it learnt from.
-        history: one sentence.
+        history: one sentence or a few.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,6 +47,11 @@ class TrainedRefinement:
 
     description: RefinementDescription
     network: RefinementNetwork
+
+    def told(self, sentence: str) -> TrainedRefinement:
+        """The same refinement with a sentence more of history."""
+        history = f"{self.description.history} {sentence}"
+        return replace(self, description=self.description.model_copy(update={"history": history}))
 
     def check_belongs_to(self, planes: Mapping[Plane, TrainedPlane]) -> None:
         """Refuse networks other than those whose masks it learnt from.

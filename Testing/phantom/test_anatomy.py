@@ -210,11 +210,26 @@ def test_findings_are_drawn_at_the_rates_asked_for() -> None:
         severities = np.array([[row[key] for key in FINDINGS] for row in drawn])
         assert (severities[severities > 0] >= MILDEST).all()
         assert severities.max() <= 1
-        torn = severities[:, FINDINGS.index("ACL")] > 0
-        for column, key in enumerate(FINDINGS):
-            present = severities[:, column] > 0
+        present = {key: severities[:, FINDINGS.index(key)] > 0 for key in FINDINGS}
+        torn = present["ACL"]
+        uncaused = ~np.any([present[cause] for cause in rates.with_cause], axis=0)
+        for key in FINDINGS:
             # 0.05: three standard errors of the rarer group.
-            assert present[~torn].mean() == pytest.approx(0 if key == "ACL" else rates.alone[key], abs=0.05)
+            expected = 0 if key in rates.with_cause else rates.alone[key]
+            assert present[key][uncaused].mean() == pytest.approx(expected, abs=0.05)
             if key != "ACL":
-                assert present[torn].mean() == pytest.approx(rates.with_cause.get(key, rates.alone[key]), abs=0.05)
+                expected = rates.with_cause["ACL"].get(key, rates.alone[key])
+                assert present[key][torn].mean() == pytest.approx(expected, abs=0.05)
         assert torn.mean() == pytest.approx(rates.alone["ACL"], abs=0.03)
+
+
+def test_patients_have_an_effusion_with_what_causes_one_and_in_half_of_all() -> None:
+    generator = np.random.default_rng(0)
+    drawn = [draw_findings(generator, knee_findings.CLINICAL) for _ in range(12000)]
+    present = {key: np.array([bool(row[key]) for row in drawn]) for key in FINDINGS}
+    often = {"ACL": 0.22, "PCL": 0.03, "MM": 0.37, "LM": 0.21, "MCL": 0.15, "LCL": 0.04, "PD": 0.04, "EFFU": 0.5}
+    assert {key: present[key].mean() for key in FINDINGS} == pytest.approx(often, abs=0.015)
+    for cause, least in (("ACL", 0.8), ("PCL", 0.7), ("MCL", 0.55), ("PD", 0.8)):
+        assert present["EFFU"][present[cause]].mean() > least
+    none = ~np.any([present[cause] for cause in ("ACL", "PCL", "MCL", "PD")], axis=0)
+    assert present["EFFU"][none].mean() < 0.4

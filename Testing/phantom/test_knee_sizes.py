@@ -10,7 +10,9 @@ from scipy import ndimage
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.phantom import make_anatomy
 from OrthoDiffusionLib.phantom.canvas import SPACING, AnatomyCanvas
-from OrthoDiffusionLib.phantom.knee_shape import draw_shape
+from OrthoDiffusionLib.phantom.knee import dislocated
+from OrthoDiffusionLib.phantom.knee_bones import femur
+from OrthoDiffusionLib.phantom.knee_shape import KneeShape, draw_shape
 
 LABEL = {structure.key: structure.label for structure in load_joint("knee").structures}
 ARTHRITIC = 12
@@ -121,3 +123,30 @@ def test_women_and_men_differ_and_overlap() -> None:
     for key, sign in (("scale", 1), ("muscle", 1), ("fat", -1)):
         means = [np.mean([getattr(shape, key) for shape in group]) for group in (women, men)]
         assert sign * (means[1] - means[0]) > 0, key
+
+
+def sulcus_angle(shape: KneeShape, height: float) -> float:
+    """Degrees between the trochlea's facets in an axial cut through the femur's bone, mm over the joint line: from its
+    deepest point to the highest one on either side."""
+    x, y = np.arange(-36, 36.1, 0.5, dtype=np.float32), np.arange(10, 50, 0.1, dtype=np.float32)
+    points = np.meshgrid(x, y, np.float32([height]), indexing="ij")
+    inside = femur((points[0], points[1], points[2]), shape)[:, :, 0] < 0
+    front = np.where(inside.any(axis=1), y[len(y) - 1 - inside[:, ::-1].argmax(axis=1)], -np.inf)
+    middle = np.flatnonzero(np.abs(x) < 12)
+    deepest = middle[front[middle].argmin()]
+    peaks = (front[:deepest].argmax(), deepest + front[deepest:].argmax())
+    facets = np.array([(x[peak] - x[deepest], front[peak] - front[deepest]) for peak in peaks])
+    facets /= np.linalg.norm(facets, axis=1, keepdims=True)
+    return float(np.degrees(np.arccos(facets[0] @ facets[1])))
+
+
+@pytest.mark.parametrize("height", [26, 30, 34])
+def test_the_trochlea_of_a_dislocated_patella_is_shallow(height: float) -> None:
+    """30 mm over the joint line is where trochleae are measured in axial images: Pfirrmann et al. 2000, Radiology
+    216:858."""
+    shapes = [draw_shape(np.random.default_rng(seed)) for seed in range(16)]
+    healthy = [sulcus_angle(shape, height) for shape in shapes]
+    assert min(healthy) > 132 and np.median(healthy) < 142 and max(healthy) < 146
+    for shape, angle in zip(shapes, healthy, strict=True):
+        for severity in (0.3, 1.0):
+            assert sulcus_angle(dislocated(shape, severity), height) > max(145, angle + 4)

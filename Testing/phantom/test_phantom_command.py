@@ -19,6 +19,7 @@ from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.errors import ErrorKind
 from OrthoDiffusionLib.phantom import Anatomy, PhantomStudy
 from OrthoDiffusionLib.phantom.label_map_files import content_name
+from OrthoDiffusionLib.phantom.montage import montage
 from OrthoDiffusionLib.phantom.writing import write_study
 from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.volumes.nifti import read_nifti
@@ -42,8 +43,9 @@ def made_already(
     def scanned(anatomy: Anatomy, seed: int, centre: str | None, contrast: str) -> PhantomStudy:
         return replace(study, findings=anatomy.findings, seed=seed, label_map=anatomy.label_map)
 
-    def drawn(seed: int, joint: str, **_: object) -> PhantomStudy:
-        return replace(study, findings={**study.findings, "ACL": 0.7}, seed=seed, joint=joint)
+    def drawn(seed: int, joint: str, findings: dict[str, float] | None, *_: object) -> PhantomStudy:
+        found = {"ACL": 0.7} if findings is None else findings
+        return replace(study, findings={**study.findings, **found}, seed=seed, joint=joint)
 
     monkeypatch.setattr("OrthoDiffusionLib.phantom.label_map_turns.anatomy_from_labels", from_labels)
     for name, made in (("scan_anatomy", scanned), ("make_study", drawn)):
@@ -165,6 +167,52 @@ def test_label_maps_and_findings_as_in_patients_exclude_each_other(maps: Path, t
     assert refused.exit_code == ErrorKind.USAGE.exit_code
     assert "Leave out --clinical or --labels" in " ".join(refused.output.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_findings_can_be_asked_for(tmp_path: Path) -> None:
+    for name, asked, expected in (
+        ("two", ("ACL=0.8", "PD"), {"ACL": 0.8, "PD": 1.0}),
+        ("healthy", ("none",), {}),
+    ):
+        options = [part for text in asked for part in ("--finding", text)]
+        done = phantom("--output", tmp_path / name, *options)
+        assert done.exit_code == 0, done.output
+        found = truth(tmp_path / name, 0)["findings"]
+        assert isinstance(found, dict)
+        assert {key: value for key, value in found.items() if value} == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--finding", "ACL=2"), "ACL=2 has no severity over 0 and up to 1"),
+        (("--finding", "ACL=x"), "ACL=x has no severity"),
+        (("--finding", "ATFL=1"), "ATFL=1 names no finding of the knee"),
+        (("--finding", "none", "--finding", "ACL"), "none names no finding of the knee"),
+        (("--finding", "ACL", "--clinical"), "Leave out --finding, or --clinical and --labels"),
+    ],
+)
+def test_findings_that_cannot_be_are_refused(options: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    refused = phantom("--output", tmp_path / "out", *options)
+    assert refused.exit_code == ErrorKind.USAGE.exit_code
+    assert sentence in " ".join(refused.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_montage_shows_equal_places_at_one_scale(healthy_studies: dict[str, PhantomStudy]) -> None:
+    """The real series is the phantom's own, with air around and twice as many slices beyond its ends."""
+    study = healthy_studies["right"]
+    stack = study.planes[Plane.SAGITTAL].volume
+    axis = int(np.linalg.norm(stack.affine[:3, :3], axis=0).argmax())
+    margins = [(20, 20)] * 3
+    margins[axis] = (stack.shape[axis] // 2,) * 2
+    wide = Volume(np.pad(stack.array, margins), stack.affine)
+    axes = montage(study, columns=3, beside={Plane.SAGITTAL: wide}).axes
+    first = 3 * 2 * list(study.planes).index(Plane.SAGITTAL)
+    for drawn, real in zip(axes[first : first + 3], axes[first + 3 : first + 6], strict=True):
+        assert drawn.get_xlim() == real.get_xlim() and drawn.get_ylim() == real.get_ylim()
+        assert drawn.images[0].get_extent()[1] < real.images[0].get_extent()[1]
+        assert np.array_equal(drawn.images[0].get_array(), real.images[0].get_array()[20:-20, 20:-20])
 
 
 def test_a_random_contrast_has_no_centre(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
+from OrthoDiffusionLib.resources import resources_folder
 from OrthoDiffusionLib.training.averaging import AveragedWeights
 from OrthoDiffusionLib.training.checkpoints import latest_checkpoint
 from OrthoDiffusionLib.training.configurations import load_card, load_settings
@@ -486,3 +488,15 @@ def test_a_file_that_is_no_configuration_or_no_card_is_told(tmp_path: Path) -> N
     path.write_text("name: only\n", encoding="utf-8")
     with pytest.raises(OrthoDiffusionError, match=r"The card is not valid. Correct it: version: Field required"):
         load_card(BundleCard, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((resources_folder() / "Training").glob("*.yaml")) if not path.stem.endswith("card")],
+    ids=lambda path: path.stem,
+)
+def test_every_number_of_a_configuration_is_explained(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    keys = [number for number, line in enumerate(lines) if re.match(r"\w+:", line)]
+    bare = [lines[number] for number in keys if not lines[number - 1].startswith("#")]
+    assert keys and not bare

@@ -26,10 +26,12 @@ from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
 from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.cli.app import app
+from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.datasets.labelled_studies import LabelledStudy, labelled_entries, labelled_phantoms
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.named_study import named_study
 from OrthoDiffusionLib.datasets.stacks import LabelledSeries
+from OrthoDiffusionLib.datasets.unusable import UnusableStudy
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_model
 from OrthoDiffusionLib.inference.refining import detail_images
@@ -47,7 +49,13 @@ from OrthoDiffusionLib.training.refinement_stacks import (
 from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks, save_plane
-from OrthoDiffusionLib.training.trained_refinement import described_refinement, load_refinement, save_refinement
+from OrthoDiffusionLib.training.trained_refinement import (
+    RefinementDescription,
+    TrainedRefinement,
+    described_refinement,
+    load_refinement,
+    save_refinement,
+)
 
 PLANES = (Plane.AXIAL, Plane.CORONAL)
 SETTINGS = RefinementSettings(steps=60, batch=4, crop=16, warm_up=5, learning_rate=5e-3, alone_share=0.5)
@@ -267,6 +275,11 @@ def test_studies_that_cannot_be_used_are_told_together_or_left_out(dataset: Path
         studies, untrained(0), tmp_path, lambda _: None, "cpu", 1, lambda some: left_out.extend(one.id for one in some)
     )
     assert left_out == [one.id for one in studies[1:3]]
+    told = LeftOut(True, at_once=False)
+    told([UnusableStudy(one, refusal.value) for one in left_out])
+    described = RefinementDescription(joint="knee", networks="0" * 64, history="Trained.")
+    refinement = told.told(TrainedRefinement(described, RefinementNetwork(2)))
+    assert refinement.description.history == "Trained. 2 studies of the dataset are left out: they could not be used."
     assert [one.patient for one in rest] == [studies[0].patient, studies[3].patient]
 
 
@@ -357,7 +370,7 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
         ([axial], 2, "Training needs one dataset"),
         ([axial, *data, "--phantoms=0:2"], 2, "Training needs one dataset"),
         ([axial, *data, "--random-contrasts=1"], 2, "Only phantoms can be scanned"),
-        ([axial, axial, *data], 2, "is not PLANE=DIR, or its plane was already given"),
+        ([axial, axial, *data], 2, "is not PLANE=DIR"),
         ([f"--plane=axial={tmp_path / 'encoder'}", *data], None, "have no segmentation decoder: axial"),
         ([f"--plane=coronal={tmp_path / 'axial'}", *data], None, "are of the axial plane"),
         (data, 2, "on the planes of folders, or on those of a bundle"),
@@ -440,10 +453,7 @@ def test_bundles_that_cannot_be_refined_are_refused_at_once(dataset: Path, tmp_p
         foreign["structures"][0][first], foreign["structures"][1][first] = foreign["structures"][1][first], second
     weights = {name: read_weights(source, name) for name in source.manifest.weight_files()}
     write_bundle(tmp_path / "foreign", {**foreign, "name": "foreign"}, weights, "# Foreign\n", "MIT\n")
-    for bundle, sentence in (
-        (blind, "no segmentation decoder"),
-        (tmp_path / "foreign", "structures or window depth differ"),
-    ):
+    for bundle, sentence in ((blind, "no segmentation decoder"), (tmp_path / "foreign", "differ from this version")):
         refused = CliRunner().invoke(
             app, ["train-refinement", f"--bundle={bundle}", f"--dataset={dataset}", f"--output={tmp_path / 'none'}"]
         )
