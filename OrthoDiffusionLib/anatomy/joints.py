@@ -18,7 +18,6 @@ class Joint(BaseModel):
     Attributes:
         schema_version: 1.
         name: lower case.
-        display_name: for people.
         region: of the body.
         structures: in label order.
         findings: in network order.
@@ -30,7 +29,6 @@ class Joint(BaseModel):
 
     schema_version: Literal[1]
     name: str = Field(pattern=r"^[a-z]+$")
-    display_name: str
     region: Code
     structures: tuple[Structure, ...] = Field(min_length=1)
     findings: tuple[Finding, ...] = Field(min_length=1)

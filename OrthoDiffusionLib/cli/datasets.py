@@ -13,6 +13,7 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.cli.left_out import LeftOut
     from OrthoDiffusionLib.datasets.cache import CachedStudy
+    from OrthoDiffusionLib.datasets.manifest import DatasetManifest
     from OrthoDiffusionLib.datasets.unusable import LeaveOut, UnusableStudy
     from OrthoDiffusionLib.phantom.label_map_turns import LabelMapTurns
 
@@ -86,6 +87,24 @@ def joint_of(dataset: Path | None, phantoms_joint: str | None) -> str:
         known = ", ".join(JOINT_MODELS)
         raise OrthoDiffusionError(ErrorKind.USAGE, f"There is no phantom of the {joint}.", f"Choose one of {known}.")
     return joint
+
+
+def check_joint(manifest: DatasetManifest, joint: str) -> None:
+    """Refuse a dataset of another joint than the networks'.
+
+    Args:
+        manifest: of the dataset.
+        joint: of the networks.
+
+    Raises:
+        OrthoDiffusionError: BAD_SETTINGS.
+    """
+    if manifest.joint != joint:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The dataset is of the {manifest.joint}, the networks are of the {joint}.",
+            f"Name a dataset of the {joint}.",
+        )
 
 
 def prepared_studies(

@@ -71,6 +71,7 @@ def pretrain(
         " recompute=true.",
     ):
         from OrthoDiffusionLib.training.configurations import load_settings
+        from OrthoDiffusionLib.training.prepared_size import prepared_size
         from OrthoDiffusionLib.training.pretraining import pretrain as train
         from OrthoDiffusionLib.training.processes import launched, training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings
@@ -84,7 +85,7 @@ def pretrain(
             network = whole_network(source, of_plane)
         fabric = training_fabric(accelerator, devices, nodes, strategy)
         # Before the processes are launched: it can take longer than they would wait for each other.
-        size = settings.window_size * 5 // 4
+        size = prepared_size(settings.window_size)
         left_out = LeftOut(skip_unusable, at_once=False)
         studies = prepared_studies(
             dataset,

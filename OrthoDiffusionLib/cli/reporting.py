@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 
 import typer
 from rich.console import Console
@@ -28,6 +29,9 @@ EXTRAS = {
     "yaml": "training",
 }
 """The optional part of the installation that brings a package."""
+
+TRAINING_ROOM = "OrthoDiffusionLib.training"
+"""Code that needs all of the optional part `training`, which brings the others too."""
 
 NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY}
@@ -121,7 +125,9 @@ def _not_writable(error: OSError) -> OrthoDiffusionError:
 def missing_package(error: ModuleNotFoundError) -> OrthoDiffusionError:
     """What to install for an import that failed."""
     package = (error.name or "").partition(".")[0]
-    extra = f"[{EXTRAS[package]}]" if package in EXTRAS else ""
+    asking = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    in_training = any(name.partition(f"{TRAINING_ROOM}.")[1] for name in asking)
+    extra = f"[{'training' if in_training else EXTRAS[package]}]" if package in EXTRAS else ""
     return OrthoDiffusionError(
         ErrorKind.MISSING_PACKAGE,
         f"The package {package} is not installed.",

@@ -31,9 +31,6 @@ from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 if TYPE_CHECKING:
     from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-UNFINISHED = "unfinished"
-"""Folder in a training's output that holds its checkpoints until it is done."""
-
 OfPlane = Annotated[Plane, typer.Option(help="Plane to train.")]
 Start = Annotated[
     str,
@@ -99,6 +96,8 @@ def train_segmentation(
     with reported(kept="The last checkpoint is kept; the same command goes on from there.", when_short=FEWER_AT_A_TIME):
         from OrthoDiffusionLib.training.carried_masks import carried_masks
         from OrthoDiffusionLib.training.configurations import load_settings
+        from OrthoDiffusionLib.training.prepared_size import prepared_size
+        from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
@@ -119,7 +118,7 @@ def train_segmentation(
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         if masks_from is not None and masks_began is not None:
             begun = carried_masks(begun, masks_from, masks_began, settings)
-        size = begun.description.window_size * 5 // 4
+        size = prepared_size(begun.description.window_size)
         left_out = LeftOut(skip_unusable)
         studies = prepared_studies(
             dataset,
@@ -178,6 +177,7 @@ def train_diagnosis(
         from OrthoDiffusionLib.training.fusion_data import HELD_OUT
         from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
         from OrthoDiffusionLib.training.pooled_features import save_pooled
+        from OrthoDiffusionLib.training.prepared_size import prepared_size
         from OrthoDiffusionLib.training.settings import DiagnosisSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
@@ -185,7 +185,7 @@ def train_diagnosis(
         check_writable(output)
         settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
-        size = begun.description.window_size * 5 // 4
+        size = prepared_size(begun.description.window_size)
         left_out = LeftOut(skip_unusable)
         studies = prepared_studies(dataset, phantoms, cache or output / "cache", size, workers, joint, left_out)
         with Progress(console=err, transient=True) as bar:

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind
-from OrthoDiffusionLib.cli.datasets import Phantoms, prepared_studies, training_device
+from OrthoDiffusionLib.cli.datasets import Phantoms, check_joint, prepared_studies, training_device
 from OrthoDiffusionLib.cli.plane_options import plane_folders
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
@@ -100,18 +100,14 @@ def train_fusion(
 def _studies(data: Path | None, phantoms: str | None, cache: Path, described: PlaneDescription) -> list[FusionStudy]:
     from OrthoDiffusionLib.datasets.manifest import read_manifest
     from OrthoDiffusionLib.training.fusion_data import FusionStudy
+    from OrthoDiffusionLib.training.prepared_size import prepared_size
 
     if data is None or phantoms is not None:
         prepared = prepared_studies(
-            data, phantoms, cache, described.window_size * 5 // 4, joint=described.joint if data is None else None
+            data, phantoms, cache, prepared_size(described.window_size), joint=described.joint if data is None else None
         )
         return [FusionStudy.of_cached(study) for study in prepared]
     manifest = read_manifest(data)
-    if manifest.joint != described.joint:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"The dataset is of the {manifest.joint}, the networks are of the {described.joint}.",
-            "Name the dataset that they were trained on.",
-        )
+    check_joint(manifest, described.joint)
     findings = [finding.key for finding in load_joint(manifest.joint).findings]
     return [FusionStudy.of_entry(entry, findings) for entry in manifest.studies]

@@ -17,13 +17,14 @@ from OrthoDiffusionLib.cli.datasets import (
     RandomContrasts,
     SkipUnusable,
     Workers,
+    check_joint,
     seeds_unless_dataset,
     training_device,
 )
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.plane_options import plane_folders
 from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
-from OrthoDiffusionLib.cli.train import UNFINISHED, Cache, Changes
+from OrthoDiffusionLib.cli.train import Cache, Changes
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def train_refinement(
         from OrthoDiffusionLib.training.refinement_preparing import kept_studies
         from OrthoDiffusionLib.training.refinement_stacks import networks_digest
         from OrthoDiffusionLib.training.refinement_training import train_refinement as train
+        from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
         from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
@@ -165,10 +167,5 @@ def _labelled(dataset: Path | None, phantoms: str | None, joint: str, *, random_
     if dataset is None:
         return labelled_phantoms(seeds, joint, random_contrasts=random_contrasts)
     manifest = read_manifest(dataset)
-    if manifest.joint != joint:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"The dataset is of the {manifest.joint}, the networks are of the {joint}.",
-            "Name a dataset of the same joint.",
-        )
+    check_joint(manifest, joint)
     return labelled_entries(manifest)

@@ -126,7 +126,7 @@ def _refusal(unusable: Sequence[UnusableStudy], count: int) -> OrthoDiffusionErr
     called = unusable[0].called
     if len(unusable) == 1:
         (problem,) = (study.problem for study in unusable)
-        action = f"{problem.action} Or leave the {called.one} out with --skip-unusable."
+        action = f"{problem.action.rstrip().removesuffix('.')}, or leave the {called.one} out with --skip-unusable."
         return OrthoDiffusionError(problem.kind, problem.sentence, action, problem.detail)
     return OrthoDiffusionError(
         ErrorKind.UNUSABLE_STUDIES,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.whole_files import write_whole
@@ -36,7 +37,11 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, and remove older ones but the last."""
+    """Write a checkpoint, and remove older ones but the last.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".unfinished-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -66,6 +71,11 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def is_pretraining(folder: Path) -> bool:
+    """Whether a folder is one that `orthodiffusion pretrain` left its checkpoints in."""
+    return folder.is_dir() and any(folder.glob(f"{PREFIX}*"))
+
+
 def averaged_network(folder: Path) -> tuple[Tensors, Mapping[str, Any]]:
     """The averaged weights of a pre-training, and what its checkpoint tells about it.
 
@@ -80,6 +90,11 @@ def averaged_network(folder: Path) -> tuple[Tensors, Mapping[str, Any]]:
             "Name the output folder of `orthodiffusion pretrain`.",
         )
     return checkpoint.parts["averaged"], checkpoint.about
+
+
+def copied_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """A network's weights as they are now, on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

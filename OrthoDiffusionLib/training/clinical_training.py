@@ -17,12 +17,14 @@ from OrthoDiffusionLib.bundles.clinical_data import FIELDS
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.clinical_fusion import NUMERIC, ClinicalFusionHead, clinical_inputs
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork
-from OrthoDiffusionLib.training.diagnosis_training import Report
+from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
-from OrthoDiffusionLib.training.fold_training import FoldTraining, diverged, trained_on_folds
+from OrthoDiffusionLib.training.fold_training import FoldTraining, trained_on_folds
 from OrthoDiffusionLib.training.fusion_data import FusionData
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 ALPHA_RATE = 10.0
 """Learning rate of the findings' shares over that of the rest: one number each, they would hardly move else."""
@@ -57,7 +59,7 @@ class ClinicalTraining(NamedTuple):
 
 
 def train_clinical(
-    fusion: FoldTraining[FusionNetwork], data: FusionData, settings: FusionSettings, report: Report
+    fusion: FoldTraining[FusionNetwork], data: FusionData, settings: FusionSettings, report: StageReport
 ) -> ClinicalTraining:
     """Train a clinical head on all studies with clinical data, after one for each fold without that fold's patients.
 
@@ -169,7 +171,7 @@ class _Learner:
     def learn(self, epoch: int) -> None:
         """One epoch, planes taken away and values hidden at random."""
         self._head.train()
-        rate = 0.5 * (1 + math.cos(math.pi * epoch / self._settings.epochs))
+        rate = along_cosine(epoch, self._settings.epochs)
         for group in self._optimiser.param_groups:
             group["lr"] = group["share"] * self._settings.learning_rate * rate
         order = torch.randperm(len(self._rows), generator=self._generator)
@@ -181,7 +183,7 @@ class _Learner:
             values = torch.where(hidden < self._settings.clinical_dropout, math.nan, self._values[rows])
             loss = self._loss.of(self._logits(rows, planes, values), chosen)
             if not math.isfinite(loss.item()):
-                raise diverged(epoch)
+                raise diverged_in_epoch(epoch)
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self._optimiser.step()

@@ -54,6 +54,21 @@ def load_card(kind: type[Settings], path: Path) -> Settings:
     return _read(kind, path, "card", ())
 
 
+def first_problem(error: ValidationError, what: str) -> str:
+    """What is wrong first, in words that need no source code.
+
+    Args:
+        error: of a model that a file is read into.
+        what: the file is.
+    """
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"{place} is nothing that this {what} can say"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
+
+
 def _read(kind: type[Settings], path: Path, what: str, changes: Sequence[str]) -> Settings:
     try:
         content = _parsed(path.read_text(encoding="utf-8"), "the file")
@@ -68,7 +83,7 @@ def _read(kind: type[Settings], path: Path, what: str, changes: Sequence[str]) -
             content[key.strip()] = _parsed(value, f"“{change}”")
         return kind.model_validate(content)
     except (ValueError, OSError) as error:
-        said = _first_problem(error, what) if isinstance(error, ValidationError) else str(error)
+        said = first_problem(error, what) if isinstance(error, ValidationError) else str(error)
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS, f"The {what} is not valid.", f"Correct it: {said}.", detail=str(error)
         ) from error
@@ -82,16 +97,6 @@ def _parsed(text: str, what: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ValueError(f"line {mark.line + 1} of {what} is no YAML" if mark else f"{what} is no YAML") from error
-
-
-def _first_problem(error: ValidationError, what: str) -> str:
-    """What is wrong first, in words that need no source code."""
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"{place} is nothing that this {what} can say"
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}" if place else said
 
 
 def _fits(kind: type[BaseModel], path: Path) -> bool:

@@ -31,6 +31,7 @@ from OrthoDiffusionLib.training.processes import training_fabric
 from OrthoDiffusionLib.training.refinement_preparing import kept_studies
 from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import train_refinement
+from OrthoDiffusionLib.training.resuming import UNFINISHED
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation
 from OrthoDiffusionLib.training.settings import (
     DiagnosisSettings,
@@ -96,11 +97,11 @@ def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = MASK_R
         settings = _mask_settings(plane, rounds)
         studies = _mask_studies(folder, processes)
         trained = train_segmentation(
-            start, studies, settings, _printer(plane), folder=output / "unfinished", log_folder=output
+            start, studies, settings, _printer(plane), folder=output / UNFINISHED, log_folder=output
         )
         save_plane(output, trained, {})
     # Here and not above, for it may have been killed in between.
-    shutil.rmtree(output / "unfinished", ignore_errors=True)
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     return output
 
 
@@ -163,11 +164,11 @@ def train_outlines(masks: Mapping[Plane, Path], folder: Path, processes: int) ->
         labelled = labelled_phantoms(REFINEMENT_SEEDS, random_contrasts=1)
         studies = kept_studies(labelled, planes, folder / "cache", lambda _: None, "cpu", processes)
         settings = load_settings(RefinementSettings, "refinement")
-        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / "unfinished", log_folder=output)
+        trained = train_refinement(studies, "knee", settings, lambda *_: None, output / UNFINISHED, log_folder=output)
         described = described_refinement(trained, "knee", digest, settings)
         save_refinement(output, described)
         print(described.description.history, flush=True)
-    shutil.rmtree(output / "unfinished", ignore_errors=True)
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
     return output
 
 

@@ -18,6 +18,7 @@ from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
 from OrthoDiffusionLib.training.divergence import SeenStudy, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
 
@@ -85,12 +86,7 @@ def fitted(
         known = [series.statistics for row in rows for series in source.views(row) if series.statistics is not None]
         head.reading.prepare(torch.stack(known), read_by_findings(load_joint(start.description.joint)))
     networks.to(device)
-    groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
-    if head.reading is not None:
-        groups.append({"params": list(head.reading.parameters()), "share": READING_RATE})
-    if settings.encoder_rate > 0:
-        groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-2)
+    optimiser = _optimiser(networks, settings)
     generator = np.random.Generator(np.random.PCG64([settings.seed, 1]))
     findings = FindingLoss(source.present[rows].to(device), balanced=settings.balanced)
     waited_for = FindingLoss(source.present[waiting], balanced=settings.balanced) if waiting else None
@@ -102,18 +98,14 @@ def fitted(
         order = generator.permutation(len(rows))
         for first in range(0, len(order), settings.batch):
             chosen = order[first : first + settings.batch]
-            drawn = []
-            for index in chosen:
-                series = source.views(rows[index])
-                drawn.append(series[int(generator.integers(len(series)))].drawn(generator))
+            drawn = [_drawn_view(source.views(rows[index]), generator) for index in chosen]
             for group in optimiser.param_groups:
-                rate = 0.5 * (1 + math.cos(math.pi * step / steps))
-                group["lr"] = group["share"] * settings.learning_rate * rate
+                group["lr"] = group["share"] * settings.learning_rate * along_cosine(step, steps)
             loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen).to(device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             last = loss.item()
-            with naming_studies(partial(_seen, source, [rows[index] for index in chosen], drawn)):
+            with naming_studies(step, partial(_seen, source, [rows[index] for index in chosen], drawn)):
                 stop_unless_finite(last, networks.parameters(), step)
             optimiser.step()
             if waited_for is None or first + settings.batch < len(order):
@@ -132,6 +124,23 @@ def fitted(
     with torch.no_grad():
         head.head.net.bias.sub_(findings.shift)
     return FittedHead(networks.eval(), best_epoch if best is not None else epoch)
+
+
+def _optimiser(networks: PlaneNetworks, settings: DiagnosisSettings) -> torch.optim.AdamW:
+    """Each of its groups has the `share` of the learning rate at which it is trained."""
+    head = networks.diagnosis
+    assert head is not None
+    groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
+    if head.reading is not None:
+        groups.append({"params": list(head.reading.parameters()), "share": READING_RATE})
+    if settings.encoder_rate > 0:
+        groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
+    return torch.optim.AdamW(groups, weight_decay=1e-2)
+
+
+def _drawn_view(study: Sequence[SeriesViews], generator: np.random.Generator) -> SeriesViews:
+    """A view of any of a study's series."""
+    return study[int(generator.integers(len(study)))].drawn(generator)
 
 
 def _seen(source: LearntFrom, rows: Sequence[int], drawn: Sequence[SeriesViews]) -> list[SeenStudy]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from OrthoDiffusionLib.anatomy import load_joint
+from OrthoDiffusionLib.anatomy import Joint, Plane, load_joint
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.datasets.splits import folds
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -30,6 +30,7 @@ from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 LOSSES = ("loss", "validation")
@@ -37,9 +38,6 @@ LOSSES = ("loss", "validation")
 
 FOLD_LOGS = "folds"
 """Folder of the folds' logs, by number from 1."""
-
-Report = Callable[[str, float], None]
-"""Told what is being done, and the share of all work that is done, 0 to 1."""
 
 
 class DiagnosisTraining(NamedTuple):
@@ -61,7 +59,7 @@ def train_diagnosis(
     start: TrainedPlane,
     studies: Sequence[CachedStudy],
     settings: DiagnosisSettings,
-    report: Report,
+    report: StageReport,
     device: torch.device | str = "cpu",
     folder: Path | None = None,
     log_folder: Path | None = None,
@@ -85,48 +83,20 @@ def train_diagnosis(
             epoch; None for none.
 
     Raises:
-        OSError: when they cannot be kept.
-        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds; BAD_SETTINGS, when structures are to
-            be read and there are no masks, or the joint says of no finding where it shows; TRAINING_DIVERGED.
+        OSError: when feature maps, the folds' answers or losses cannot be kept, or a prepared study cannot be read.
+        OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds, or all of them came into one;
+            BAD_SETTINGS, when structures are to be read and there are no masks, or the joint says of no finding where
+            it shows; UNREADABLE_FILE, when kept feature maps cannot be read again; TRAINING_DIVERGED, with the studies
+            that the step saw.
     """
     plane = start.description.plane
     usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
-    patients = {study.patient for study in usable}
-    fold_of: dict[str, int] = {}
-    if len(patients) >= settings.folds:
-        # Of all patients, with or without this plane: a fusion of planes needs the same folds in each.
-        parts = folds([study.patient for study in studies], settings.folds, settings.seed)
-        fold_of = {studies[index].id: number for number, part in enumerate(parts) for index in part}
-    if len({fold_of.get(study.id) for study in usable}) < 2:
-        raise OrthoDiffusionError(
-            ErrorKind.EMPTY_STUDY,
-            f"{len(patients)} patients with findings make no {settings.folds} folds.",
-            "Choose fewer folds, or a larger dataset.",
-        )
+    fold_of = _fold_of(studies, usable, plane, settings)
     joint = load_joint(start.description.joint)
-    if settings.reads_structures and not joint.shows_in:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"The schema of the {joint.name} does not say which structures a finding shows in.",
-            "Name them in its shows_in, or set reads_structures: false.",
-        )
-    if settings.reads_structures and (settings.encoder_rate > 0 or start.networks.segmentation is None):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "A head that reads structures needs masks by a decoder whose encoder stays as it is.",
-            "Start from networks of train-segmentation with encoder_rate: 0, or set reads_structures: false.",
-        )
+    _check_can_read(start, joint, settings)
     kind = {"pooling": settings.pooling, "reads_structures": settings.reads_structures}
     start = replace(start, description=start.description.model_copy(update=kind))
-    views: StudyViews
-    if settings.encoder_rate == 0:
-        tell = partial(_tell_features, report)
-        if folder is None:
-            views = feature_maps(usable, start, settings, tell, device).__getitem__
-        else:
-            views = KeptFeatureMaps(usable, start, settings, folder, tell, device)
-    else:
-        views = partial(_views_of, usable, start, settings)
+    views = _views(usable, start, settings, report, device, folder)
     everyone = range(len(usable))
     present = torch.from_numpy(np.stack([study.present for study in usable]))
     source = LearntFrom(everyone, [study.patient for study in usable], present, views, [study.id for study in usable])
@@ -163,6 +133,63 @@ def train_diagnosis(
     )
 
 
+def _fold_of(
+    studies: Sequence[CachedStudy], usable: Sequence[CachedStudy], plane: Plane, settings: DiagnosisSettings
+) -> dict[str, int]:
+    """The fold of each study, by its id."""
+    patients = {study.patient for study in usable}
+    if len(patients) < settings.folds:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY,
+            f"{settings.folds} folds need as many patients with {plane.value} series and findings, and the dataset has"
+            f" {len(patients)}.",
+            "Choose fewer folds, or a larger dataset.",
+        )
+    # Of all patients, with or without this plane: a fusion of planes needs the same folds in each.
+    parts = folds([study.patient for study in studies], settings.folds, settings.seed)
+    fold_of = {studies[index].id: number for number, part in enumerate(parts) for index in part}
+    if len({fold_of[study.id] for study in usable}) < 2:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY,
+            f"All patients with {plane.value} series and findings came into one fold.",
+            "Choose another seed or other folds, for all planes alike, or a larger dataset.",
+        )
+    return fold_of
+
+
+def _check_can_read(start: TrainedPlane, joint: Joint, settings: DiagnosisSettings) -> None:
+    """Refuse a head that is to read structures where these are not known or not found."""
+    if settings.reads_structures and not joint.shows_in:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The schema of the {joint.name} does not say which structures a finding shows in.",
+            "Name them in its shows_in, or set reads_structures: false.",
+        )
+    if settings.reads_structures and (settings.encoder_rate > 0 or start.networks.segmentation is None):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "A head that reads structures needs masks by a decoder whose encoder stays as it is.",
+            "Start from networks of train-segmentation with encoder_rate: 0, or set reads_structures: false.",
+        )
+
+
+def _views(
+    studies: Sequence[CachedStudy],
+    start: TrainedPlane,
+    settings: DiagnosisSettings,
+    report: StageReport,
+    device: torch.device | str,
+    folder: Path | None,
+) -> StudyViews:
+    """Feature maps of a frozen encoder, computed once; of another one the windows themselves."""
+    if settings.encoder_rate > 0:
+        return partial(_views_of, studies, start, settings)
+    tell = partial(_tell_features, report)
+    if folder is None:
+        return feature_maps(studies, start, settings, tell, device).__getitem__
+    return KeptFeatureMaps(studies, start, settings, folder, tell, device)
+
+
 def _fold_answers(
     start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
 ) -> FoldAnswers:
@@ -184,7 +211,7 @@ def _write_losses(folder: Path, losses: torch.Tensor) -> None:
             log(step, loss, None if math.isnan(validation) else validation)
 
 
-def _tell_features(report: Report, share: float) -> None:
+def _tell_features(report: StageReport, share: float) -> None:
     report("features", 0.3 * share)
 
 

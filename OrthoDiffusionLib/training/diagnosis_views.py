@@ -13,13 +13,19 @@ from OrthoDiffusionLib.inference.plane_pass import noised_window
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
-from OrthoDiffusionLib.training.structure_reading import read_structures
+from OrthoDiffusionLib.training.stack_statistics import read_structures
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, centre_window, normalised
 
 
 class SeriesViews(NamedTuple):
-    """A series' views, or their feature maps, and the statistics of its structures, where the head reads them."""
+    """A series' views, or their feature maps, and the statistics of its structures.
+
+    Attributes:
+        views: float32, (views, 1, 16, size, size), or feature maps, (views, channels, k, i, j); after `drawn`, one of
+            them without the first axis.
+        statistics: float32, (structures x statistics,), NaN where unknown; None where the head reads none.
+    """
 
     views: torch.Tensor
     statistics: torch.Tensor | None

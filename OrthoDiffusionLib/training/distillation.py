@@ -27,8 +27,8 @@ from OrthoDiffusionLib.networks.encoder import DenoisingEncoder, encoder_state
 from OrthoDiffusionLib.networks.self_conditioning import summary_of
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.contrastive_loss import contrastive_losses, keys_of
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.pretraining_batches import NoisedViews, PretrainBatch
 from OrthoDiffusionLib.training.projection_heads import ProjectionHeads, projector_of
 from OrthoDiffusionLib.training.settings import PretrainSettings

@@ -17,9 +17,11 @@ from OrthoDiffusionLib.bundles.opening import LICENSE_FILE, Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.structure_reading import READING_PART
+from OrthoDiffusionLib.training.checkpoints import is_pretraining
+from OrthoDiffusionLib.training.configurations import first_problem
 from OrthoDiffusionLib.training.exported_fusion import mean_of_planes, trained_fusion
 from OrthoDiffusionLib.training.settings import FineTuneSettings
-from OrthoDiffusionLib.training.starting_points import is_pretraining, planes_of_bundle, starting_point
+from OrthoDiffusionLib.training.starting_points import planes_of_bundle, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
 from OrthoDiffusionLib.training.trained_refinement import load_refinement
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
@@ -146,22 +148,12 @@ def export_bundle(
     trained = {plane: _trained(path, plane, card) for plane, path in planes.items()}
     first = common_description(trained)
     joint = load_joint(first.joint)
+    recipes: dict[str, dict[str, Any]] = {}
     weights: dict[str, Mapping[str, torch.Tensor]] = {}
-    recipes = {}
     for plane, networks in trained.items():
-        files = {part: f"models/{plane.value}_{part}.safetensors" for part in PARTS if getattr(networks.networks, part)}
-        for part, file in files.items():
-            tensors = getattr(networks.networks, part).state_dict()
+        recipes[plane.value], files = _recipe(networks)
+        for file, tensors in files.items():
             weights[file] = _rounded(tensors) if half_precision else tensors
-        recipes[plane.value] = {
-            "timestep": networks.description.timestep,
-            "block": networks.description.block,
-            "skips": networks.description.skips,
-            "pooling": networks.description.pooling,
-            "reads_structures": networks.networks.diagnosis is not None and networks.description.reads_structures,
-            "encoder_training": " ".join(networks.description.history),
-            **files,
-        }
     if fusion is not None:
         fused = trained_fusion(fusion, trained, card.clinical_codes)
     else:
@@ -222,6 +214,22 @@ def export_refined(folder: Path, source: Bundle, refinement: Path, card: BundleC
     return _written(folder, description, weights, card)
 
 
+def _recipe(trained: TrainedPlane) -> tuple[dict[str, Any], dict[str, Mapping[str, torch.Tensor]]]:
+    """What a manifest says of a plane, and the tensors of its files."""
+    about, networks = trained.description, trained.networks
+    files = {part: f"models/{about.plane.value}_{part}.safetensors" for part in PARTS if getattr(networks, part)}
+    recipe = {
+        "timestep": about.timestep,
+        "block": about.block,
+        "skips": about.skips,
+        "pooling": about.pooling,
+        "reads_structures": networks.diagnosis is not None and about.reads_structures,
+        "encoder_training": " ".join(about.history),
+        **files,
+    }
+    return recipe, {file: getattr(networks, part).state_dict() for part, file in files.items()}
+
+
 def _refining(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     refiner = load_refinement(folder)
     refiner.check_belongs_to(planes)
@@ -267,25 +275,31 @@ def _written(
     except ValidationError as error:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            "These networks make no valid bundle.",
-            f"{error.errors()[0]['msg']}: {'.'.join(map(str, error.errors()[0]['loc']))}.",
+            f"The card and these networks make no valid bundle ({first_problem(error, 'manifest')}).",
+            "Correct the card, or name other folders of networks.",
             detail=str(error),
         ) from error
 
 
 def _trained(folder: Path, plane: Plane, card: BundleCard) -> TrainedPlane:
-    if is_pretraining(folder) and not (folder / DESCRIPTION).exists():
-        try:
-            place = FineTuneSettings(block=card.block, timestep=card.timestep)
-        except ValidationError as error:
-            raise OrthoDiffusionError(
-                ErrorKind.BAD_SETTINGS,
-                "The card's block or timestep is none that features can be taken at.",
-                "Set block to mid_0, mid_1 or mid_2, and timestep to 0 to 999.",
-                detail=str(error),
-            ) from error
-        return starting_point(str(folder), plane, card.joint, place)
-    return load_plane(folder)
+    if (folder / DESCRIPTION).exists():
+        return load_plane(folder)
+    if not is_pretraining(folder):
+        raise OrthoDiffusionError(
+            ErrorKind.CHECKPOINT_INVALID,
+            f"{folder} holds no networks of the {plane.value} plane.",
+            "Name the output folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`.",
+        )
+    try:
+        place = FineTuneSettings(block=card.block, timestep=card.timestep)
+    except ValidationError as error:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "The card's block or timestep is none that features can be taken at.",
+            "Set block to mid_0, mid_1 or mid_2, and timestep to 0 to 999.",
+            detail=str(error),
+        ) from error
+    return starting_point(str(folder), plane, card.joint, place)
 
 
 def _rounded(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

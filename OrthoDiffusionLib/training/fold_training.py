@@ -13,11 +13,11 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training.diagnosis_training import Report
+from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.fusion_data import FusionData
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 Network = TypeVar("Network")
 NetworkOut = TypeVar("NetworkOut", covariant=True)
@@ -58,7 +58,7 @@ def trained_on_folds(
     data: FusionData,
     judged: torch.Tensor,
     settings: FusionSettings,
-    report: Report,
+    report: StageReport,
 ) -> FoldTraining[Network]:
     """Train the heads of all folds, stop early, and train the final one for as long.
 
@@ -86,7 +86,7 @@ def trained_on_folds(
             logits[rows] = learner.logits(rows)
         loss = judge.of(logits[judged], judged).item()
         if not math.isfinite(loss):
-            raise diverged(epoch)
+            raise diverged_in_epoch(epoch)
         if loss < best:
             best, epochs, held_out = loss, epoch + 1, logits
             kept = {fold: learner.finished() for fold, learner in learners.items()}
@@ -97,12 +97,3 @@ def trained_on_folds(
         report("all studies", 0.8 + 0.2 * epoch / epochs)
         final.learn(epoch)
     return FoldTraining(final.finished(), kept, held_out, epochs)
-
-
-def diverged(epoch: int) -> OrthoDiffusionError:
-    """The error for a loss that is no number any more."""
-    return OrthoDiffusionError(
-        ErrorKind.TRAINING_DIVERGED,
-        f"The loss is not a number any more in epoch {epoch + 1}.",
-        "Lower the learning rate, or train the planes' heads again.",
-    )

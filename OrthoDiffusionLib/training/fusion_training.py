@@ -12,16 +12,18 @@ import torch
 from torch import nn
 
 from OrthoDiffusionLib.networks.plane_fusion import FeatureFusion, FusionNetwork, GatedStackedPlanes, make_fusion
-from OrthoDiffusionLib.training.diagnosis_training import Report
+from OrthoDiffusionLib.training.divergence import diverged_in_epoch
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
-from OrthoDiffusionLib.training.fold_training import FoldTraining, diverged, trained_on_folds
+from OrthoDiffusionLib.training.fold_training import FoldTraining, trained_on_folds
 from OrthoDiffusionLib.training.fusion_data import FusionData
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.plane_dropout import without_some_planes
 from OrthoDiffusionLib.training.settings import FusionSettings
+from OrthoDiffusionLib.training.stage_report import StageReport
 
 
 def train_fusion(
-    kind: str, data: FusionData, settings: FusionSettings, report: Report, device: torch.device | str = "cpu"
+    kind: str, data: FusionData, settings: FusionSettings, report: StageReport, device: torch.device | str = "cpu"
 ) -> FoldTraining[FusionNetwork]:
     """Train a fusion on all studies, after one for each fold without that fold's patients.
 
@@ -64,7 +66,7 @@ class _Learner:
     def learn(self, epoch: int) -> None:
         """One epoch; the rate falls along a cosine that ends with the last epoch of the settings."""
         order = torch.randperm(len(self._rows), generator=self._generator)
-        rate = 0.5 * (1 + math.cos(math.pi * epoch / self._settings.epochs))
+        rate = along_cosine(epoch, self._settings.epochs)
         for group in self._optimiser.param_groups:
             group["lr"] = self._settings.learning_rate * rate
         for chosen in order.split(self._settings.batch):
@@ -74,7 +76,7 @@ class _Learner:
             logits = self._network(self._values[rows].to(self._device), planes.to(self._device)).logits
             loss = self._loss.of(logits, chosen.to(self._device))
             if not math.isfinite(loss.item()):
-                raise diverged(epoch)
+                raise diverged_in_epoch(epoch)
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self._optimiser.step()

@@ -1,4 +1,4 @@
-"""What a plane's networks are trained to lower."""
+"""The loss of a segmentation decoder."""
 
 from __future__ import annotations
 

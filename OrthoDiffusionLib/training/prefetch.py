@@ -13,9 +13,8 @@ PREFETCHERS = 8
 """Threads that make batches for an accelerator."""
 
 SCANNERS = 2
-"""Threads that make batches for a processor where they are scanned anew, of which much is one core's work: a step of
-four parts of 64 pixels takes 13.0 s without, 7.3 s with one and 5.7 s with two, on two cores that have other work too.
-Each thread takes 0.3 GB."""
+"""Threads that make batches for a processor where they are scanned anew, of which much is one core's work. Each thread
+takes 0.3 GB."""
 
 
 def prefetched(make: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[tuple[int, Batch]]:

@@ -21,6 +21,7 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
 from OrthoDiffusionLib.training.averaging import AveragedWeights
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     latest_checkpoint,
@@ -29,8 +30,7 @@ from OrthoDiffusionLib.training.checkpoints import (
     save_checkpoint,
 )
 from OrthoDiffusionLib.training.distillation import Distillation, Student
-from OrthoDiffusionLib.training.divergence import naming_studies
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
+from OrthoDiffusionLib.training.divergence import kept_until, naming_studies
 from OrthoDiffusionLib.training.loss_log import LossLog
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, prefetched
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch, pretraining_studies
@@ -77,16 +77,7 @@ def pretrain(
             checkpoint.
     """
     usable = [study for study in studies if plane in study.depths]
-    if not usable:
-        raise OrthoDiffusionError(
-            ErrorKind.EMPTY_STUDY, f"No study has a {plane.value} series.", "Choose another plane or dataset."
-        )
-    if settings.batch % fabric.world_size:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"A batch of {settings.batch} cannot be shared among {fabric.world_size} processes.",
-            "Choose a batch that is a multiple of the number of processes.",
-        )
+    _check_can_begin(fabric, usable, plane, settings)
     about = {
         "version": __version__,
         "plane": plane.value,
@@ -121,12 +112,8 @@ def pretrain(
     if distillation is not None and found is not None:
         distillation.load(found.parts)
     optimiser = cast(torch.optim.Optimizer, fabric.setup_optimizers(adam))
-    first = 0 if found is None else found.step
-    share = settings.batch // fabric.world_size
-    mine = range(fabric.global_rank * share, (fabric.global_rank + 1) * share)
-    parts = [mine[begin : begin + settings.together] for begin in range(0, len(mine), settings.together)]
-
-    saved = first
+    first = saved = 0 if found is None else found.step
+    parts = _parts_of_batch(fabric, settings)
 
     def save(done: int) -> None:
         nonlocal saved
@@ -142,22 +129,6 @@ def pretrain(
         fabric.barrier()
         saved = done
 
-    def draw_samples(done: int) -> None:
-        weights = whole_tensors(averaged.tensors)
-        if fabric.is_global_zero:
-            from OrthoDiffusionLib.training.pretraining_pictures import save_samples
-
-            drawing = DenoisingUNet(settings.network).eval()
-            drawing.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
-            save_samples(
-                drawing,
-                settings.window_size,
-                output / f"samples-{done:08d}.png",
-                seed=settings.seed,
-                prediction=settings.prediction,
-                device=fabric.device,
-            )
-
     def batches(step: int) -> list[PretrainBatch]:
         return [pretraining_batch(usable, plane, settings, step, part) for part in parts]
 
@@ -168,7 +139,7 @@ def pretrain(
     try:
         with asked_to_stop() as stopping:
             for step, parted in prefetched(batches, first, settings.steps, workers):
-                with naming_studies(partial(pretraining_studies, usable, plane, settings, step), *_kept(saved)):
+                with naming_studies(step, partial(pretraining_studies, usable, plane, settings, step), *_kept(saved)):
                     outcome = train_step(fabric, module, optimiser, parted, settings, step, stopping(), distillation)
                 averaged.update(network, step)
                 if distillation is not None:
@@ -182,20 +153,55 @@ def pretrain(
                 if outcome.stopped:
                     raise stopped_after(done)
                 if settings.sample_every and done % settings.sample_every == 0:
-                    draw_samples(done)
+                    _draw_samples(fabric, averaged, settings, output / f"samples-{done:08d}.png")
     finally:
         if log is not None:
             log.close()
 
 
+def _check_can_begin(fabric: Fabric, usable: Sequence[CachedStudy], plane: Plane, settings: PretrainSettings) -> None:
+    if not usable:
+        raise OrthoDiffusionError(
+            ErrorKind.EMPTY_STUDY, f"No study has a {plane.value} series.", "Choose another plane or dataset."
+        )
+    if settings.batch % fabric.world_size:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"A batch of {settings.batch} cannot be shared among {fabric.world_size} processes.",
+            "Choose a batch that is a multiple of the number of processes.",
+        )
+
+
+def _parts_of_batch(fabric: Fabric, settings: PretrainSettings) -> list[range]:
+    """Numbers of the windows of each step that this process sees, in the parts that go through the network together."""
+    share = settings.batch // fabric.world_size
+    mine = range(fabric.global_rank * share, (fabric.global_rank + 1) * share)
+    return [mine[begin : begin + settings.together] for begin in range(0, len(mine), settings.together)]
+
+
+def _draw_samples(fabric: Fabric, averaged: AveragedWeights, settings: PretrainSettings, path: Path) -> None:
+    """A picture by the averaged weights; all processes must call it, and the first one draws."""
+    weights = whole_tensors(averaged.tensors)
+    if fabric.is_global_zero:
+        from OrthoDiffusionLib.training.pretraining_pictures import save_samples
+
+        drawing = DenoisingUNet(settings.network).eval()
+        drawing.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
+        save_samples(
+            drawing,
+            settings.window_size,
+            path,
+            seed=settings.seed,
+            prediction=settings.prediction,
+            device=fabric.device,
+        )
+
+
 def _kept(saved: int) -> tuple[str, str]:
     """What is said of checkpoints when a step is refused, and what the person can do with them."""
     if saved == 0:
-        return "No checkpoint was saved before.", "start again with a lower learning rate"
-    return (
-        f"The checkpoint of {saved} steps is kept.",
-        "go on from the checkpoint in another folder, with --from and a lower learning rate",
-    )
+        return kept_until(saved), "start again with a lower learning rate"
+    return kept_until(saved), "go on from the checkpoint in another folder, with --from and a lower learning rate"
 
 
 def _recompute(network: DenoisingUNet, *, halved: bool) -> None:

@@ -18,9 +18,10 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import STEPS
 from OrthoDiffusionLib.training.augmentation import augment
 from OrthoDiffusionLib.training.divergence import SeenStudy
+from OrthoDiffusionLib.training.draws import drawn_study, window_generator
 from OrthoDiffusionLib.training.prepared_stacks import at_size
 from OrthoDiffusionLib.training.settings import PretrainSettings
-from OrthoDiffusionLib.volumes.windows import normalised
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
 
 TEACHER_STEPS = 250
 """Timesteps of a teacher's views lie below: there, where features are taken from trained encoders, 85 % or more of a
@@ -67,10 +68,10 @@ def pretraining_batch(
     """
     drawn, teacher, patients = [], [], []
     for number in numbers:
-        generator = _generator(plane, settings, step, number)
-        study = _drawn_study(studies, generator)
+        generator = window_generator(settings.seed, plane, step, number)
+        study = drawn_study(studies, generator)
         series = int(generator.integers(len(study.depths[plane])))
-        start = int(generator.integers(max(study.depths[plane][series] - 16, 0) + 1))
+        start = int(generator.integers(max(study.depths[plane][series] - WINDOW_SLICES, 0) + 1))
         image = normalised(study.window(plane, series, start)[0])
         drawn.append(_view(image, settings, STEPS, generator))
         patients.append(_number_of(study.patient))
@@ -92,19 +93,11 @@ def pretraining_studies(
     """
     return [
         SeenStudy(
-            _drawn_study(studies, _generator(plane, settings, step, number)).id,
+            drawn_study(studies, window_generator(settings.seed, plane, step, number)).id,
             bool(pretraining_batch(studies, plane, settings, step, [number]).windows.isfinite().all()),
         )
         for number in range(settings.batch)
     ]
-
-
-def _generator(plane: Plane, settings: PretrainSettings, step: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
-
-
-def _drawn_study(studies: Sequence[CachedStudy], generator: np.random.Generator) -> CachedStudy:
-    return studies[int(generator.integers(len(studies)))]
 
 
 def _view(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from OrthoDiffusionLib.diffusion.sampling import Prediction, sample
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 COLUMNS = 4
 """Slices of each window that the picture shows."""
@@ -42,7 +43,7 @@ def save_samples(
         ValueError: for a number of steps out of range.
         OSError: when the picture cannot be written.
     """
-    shape = (count, 1, 16, window_size, window_size)
+    shape = (count, 1, WINDOW_SLICES, window_size, window_size)
     drawn = sample(network.to(device), shape, seed=seed, steps=steps, prediction=prediction, device=device).cpu()
     figure = Figure(figsize=(2.2 * COLUMNS, 2.2 * count), facecolor="black")
     axes = figure.subplots(count, COLUMNS, squeeze=False)

@@ -12,9 +12,9 @@ from lightning_fabric.wrappers import _FabricModule
 from torch.nn import functional
 
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.distillation import Distillation, Targets, distillation_loss
 from OrthoDiffusionLib.training.divergence import diverged
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch
 from OrthoDiffusionLib.training.settings import PretrainSettings
 from OrthoDiffusionLib.training.sharding import part_of

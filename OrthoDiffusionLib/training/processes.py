@@ -17,6 +17,8 @@ from OrthoDiffusionLib.training.sharding import sharded
 PATIENCE = timedelta(hours=2)
 """For which processes wait for each other: the first one draws samples, or another is still preparing studies."""
 
+ACCELERATORS = ("cpu", "cuda", "auto")
+
 STRATEGIES = ("auto", "ddp", "fsdp")
 """ddp: each device holds the whole network. fsdp: each holds a part of it. auto: ddp where there are several."""
 
@@ -32,11 +34,16 @@ def training_fabric(accelerator: str, devices: int, nodes: int, sharing: str) ->
         sharing: how the devices share the network, one of `STRATEGIES`.
 
     Raises:
-        OrthoDiffusionError: USAGE for an unknown strategy; DEVICE_UNAVAILABLE, when the machine has no such devices.
+        OrthoDiffusionError: USAGE for an unknown accelerator or strategy; DEVICE_UNAVAILABLE, when the machine has no
+            such devices.
     """
     if sharing not in STRATEGIES:
         raise OrthoDiffusionError(
-            ErrorKind.USAGE, f"{sharing} is no strategy.", f"Choose one of {', '.join(STRATEGIES)}."
+            ErrorKind.USAGE, f"There is no strategy “{sharing}”.", f"Choose one of {', '.join(STRATEGIES)}."
+        )
+    if accelerator not in ACCELERATORS:
+        raise OrthoDiffusionError(
+            ErrorKind.USAGE, f"There is no accelerator “{accelerator}”.", f"Choose {', '.join(ACCELERATORS)}."
         )
     strategy: str | Strategy = "auto"
     if sharing == "fsdp":

@@ -61,6 +61,10 @@ def with_first_pass(
         one_piece: labels of the structures that are one piece.
         folder: for the files, two fifths of the studies' own size; those that are there already stay as they are.
         tell: told the share of the studies done, 0 to 1, before each.
+
+    Raises:
+        OSError: when a file cannot be written.
+        OrthoDiffusionError: UNREADABLE_FILE, when a study's file cannot be read again; what `tell` raises.
     """
     network.eval()
     seen = []

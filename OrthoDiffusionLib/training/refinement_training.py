@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -23,20 +22,23 @@ from OrthoDiffusionLib.networks.refinement import FACTOR, RefinementNetwork, fas
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     Tensors,
+    copied_state,
     optimiser_tensors,
     restore_optimiser,
     save_checkpoint,
 )
-from OrthoDiffusionLib.training.divergence import stop_unless_finite
+from OrthoDiffusionLib.training.divergence import SeenStudy, go_on, kept_until, naming_studies, stop_unless_finite
+from OrthoDiffusionLib.training.draws import drawn_study
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED, segmentation_loss
 from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.refinement_files import KeptStudy, RefinementSlices
 from OrthoDiffusionLib.training.refinement_passes import mean_of, refined_by_views, with_first_pass
 from OrthoDiffusionLib.training.refinement_preparing import too_few_patients
+from OrthoDiffusionLib.training.resuming import taken_up
 from OrthoDiffusionLib.training.settings import RefinementSettings
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
-from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float], None]
 """Told the step, counted from 0, and its loss."""
@@ -96,9 +98,11 @@ def train_refinement(
         log_folder: of `losses.csv` and `tensorboard`; None for no log.
 
     Raises:
+        OSError: when a checkpoint, or what the first pass finds, cannot be written.
         OrthoDiffusionError: EMPTY_STUDY for studies of fewer than two patients; BAD_SETTINGS, when the folder holds
-            another training; TRAINING_DIVERGED, when the loss is no number any more; CANCELLED, when it was asked to
-            end.
+            another training, or this PyTorch has no Muon; UNREADABLE_FILE, when a study's file cannot be read again;
+            TRAINING_DIVERGED, when the loss or a gradient is not finite, with the files that the step saw; CANCELLED,
+            when it was asked to end.
     """
     patients = [study.patient for study in studies]
     if len(set(patients)) < 2:
@@ -116,12 +120,16 @@ def train_refinement(
     about = _about(studies, joint, settings)
     first, first_pass = _taken_up(folder, about, network, updating)
 
+    saved = first
+
     def save(done: int) -> None:
+        nonlocal saved
         parts = {name: optimiser_tensors(one) for name, one in updating.items()}
-        parts["network"] = _copied(network)
+        parts["network"] = copied_state(network)
         if first_pass is not None:
             parts["first_pass"] = dict(first_pass)
         save_checkpoint(folder, Checkpoint(done, parts, about))
+        saved = done
 
     def seen_once(weights: Tensors, step: int, stopping: Callable[[], bool]) -> list[KeptStudy]:
         def going_on(share: float) -> None:
@@ -138,28 +146,22 @@ def train_refinement(
             train = seen_once(first_pass, first, stopping)
         for step in range(first, settings.steps):
             if step == second_from and first_pass is None:
-                first_pass = _copied(network)
+                first_pass = copied_state(network)
                 # What is found now goes with these weights, however often it is interrupted.
                 save(step)
                 train = seen_once(first_pass, step, stopping)
             for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = settings.learning_rate * _rate(step, settings)
             drawn = refinement_batch(train, settings, step)
-            network.zero_grad(set_to_none=True)
-            images = drawn.images.to(device=device, memory_format=torch.channels_last)
-            scores = network(images, drawn.own.to(device), drawn.mean.to(device))
-            loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
-            loss.backward()
-            stop_unless_finite(loss.item(), network.parameters(), step)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            for optimiser in updating.values():
-                optimiser.step()
+            seen = partial(refinement_studies, train, settings, step, drawn)
+            with naming_studies(step, seen, kept_until(saved), go_on(saved), are_files=True):
+                loss = _step(network, updating.values(), drawn, device, step)
             # Before the checkpoint: a training that goes on from it does not write this step again.
-            log(step, loss.item())
+            log(step, loss)
             done, stopped = step + 1, stopping()
             if done % settings.save_every == 0 or done == settings.steps or stopped:
                 save(done)
-            report(step, loss.item())
+            report(step, loss)
             if stopped and done < settings.steps:
                 raise stopped_after(done)
     network.eval().requires_grad_(False)
@@ -206,17 +208,35 @@ def _taken_up(
     return found.step, found.parts.get("first_pass")
 
 
-def _copied(network: RefinementNetwork) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-
-
 def refinement_batch(studies: Sequence[KeptStudy], settings: RefinementSettings, step: int) -> RefinementSlices:
     """The parts of slices of a step; they depend on the seed, the step and the part's number alone."""
-    parts = [
-        _draw(studies, settings, np.random.Generator(np.random.PCG64([settings.seed, step, number])))
-        for number in range(settings.batch)
-    ]
+    parts = [_draw(studies, settings, _generator(settings, step, number)) for number in range(settings.batch)]
     return RefinementSlices(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+
+def refinement_studies(
+    studies: Sequence[KeptStudy], settings: RefinementSettings, step: int, drawn: RefinementSlices
+) -> list[SeenStudy]:
+    """The studies of a step's parts, by the names of their files.
+
+    Args:
+        studies: that are learnt from.
+        settings: of the training.
+        step: counted from 0.
+        drawn: what `refinement_batch` made of them for this step.
+    """
+    shown = zip(drawn.images, drawn.own, drawn.mean, strict=True)
+    return [
+        SeenStudy(
+            drawn_study(studies, _generator(settings, step, number)).path.name,
+            all(bool(tensor.isfinite().all()) for tensor in tensors),
+        )
+        for number, tensors in enumerate(shown)
+    ]
+
+
+def _generator(settings: RefinementSettings, step: int, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([settings.seed, step, number]))
 
 
 def refinement_dice(
@@ -235,6 +255,9 @@ def refinement_dice(
         structures: how many there are.
         one_piece: labels of the structures that are one piece.
         tell: told the share of the studies done, 0 to 1, before each.
+
+    Raises:
+        OrthoDiffusionError: UNREADABLE_FILE, when a study's file cannot be read again.
     """
     overlaps: dict[tuple[int, bool], list[float]] = {}
     for number, study in enumerate(studies):
@@ -270,16 +293,36 @@ def _labelled(
         yield found, truth
 
 
+def _step(
+    network: RefinementNetwork,
+    updating: Collection[torch.optim.Optimizer],
+    drawn: RefinementSlices,
+    device: torch.device | str,
+    step: int,
+) -> float:
+    """One step of the optimisers; its loss. Weights stay as they were when loss or gradients are not finite."""
+    network.zero_grad(set_to_none=True)
+    images = drawn.images.to(device=device, memory_format=torch.channels_last)
+    scores = network(images, drawn.own.to(device), drawn.mean.to(device))
+    loss = segmentation_loss(scores[:, :, None], drawn.labels[:, None].to(device))
+    loss.backward()
+    stop_unless_finite(loss.item(), network.parameters(), step)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for optimiser in updating:
+        optimiser.step()
+    return loss.item()
+
+
 def _rate(step: int, settings: RefinementSettings) -> float:
     """Rises over the first steps, and falls along a cosine that ends with the last."""
-    return min(1.0, (step + 1) / settings.warm_up) * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return min(1.0, (step + 1) / settings.warm_up) * along_cosine(step, settings.steps)
 
 
 def _draw(
     studies: Sequence[KeptStudy], settings: RefinementSettings, generator: np.random.Generator
 ) -> RefinementSlices:
     """A part of one slice, turned over at random, its image brighter or of more contrast."""
-    study = studies[int(generator.integers(len(studies)))]
+    study = drawn_study(studies, generator)
     plane = list(study.slices)[int(generator.integers(len(study.slices)))]
     number = study.slices[plane][int(generator.integers(len(study.slices[plane])))]
     chance = generator.random()

@@ -15,7 +15,9 @@ from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.crops import crop_around_structure
 from OrthoDiffusionLib.training.divergence import SeenStudy
+from OrthoDiffusionLib.training.draws import drawn_study, window_generator
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
+from OrthoDiffusionLib.training.prepared_size import prepared_size
 from OrthoDiffusionLib.training.scanned_windows import scanned_window
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES, normalised
@@ -57,7 +59,7 @@ def segmentation_batch(
     for first in range(0, settings.batch, settings.together):
         windows, labels = [], []
         for number in range(first, min(first + settings.together, settings.batch)):
-            generator = _generator(plane, settings, step, number)
+            generator = window_generator(settings.seed, plane, step, number)
             window, truth = _draw(studies, plane, size, settings, generator)
             if cut and settings.crop:
                 window, truth = crop_around_structure(window, truth, settings.crop, generator)
@@ -86,17 +88,11 @@ def segmentation_studies(
     """
     windows = [window for part in parts for window in part.noised]
     return [
-        SeenStudy(_drawn_study(studies, _generator(plane, settings, step, number)).id, bool(window.isfinite().all()))
+        SeenStudy(
+            drawn_study(studies, window_generator(settings.seed, plane, step, number)).id, bool(window.isfinite().all())
+        )
         for number, window in enumerate(windows)
     ]
-
-
-def _generator(plane: Plane, settings: SegmentationSettings, step: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64([settings.seed, plane.pose_id, step, number]))
-
-
-def _drawn_study(studies: Sequence[CachedStudy], generator: np.random.Generator) -> CachedStudy:
-    return studies[int(generator.integers(len(studies)))]
 
 
 def _draw(
@@ -107,11 +103,11 @@ def _draw(
     generator: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A window with a mask, (16, size, size) each."""
-    study = _drawn_study(studies, generator)
+    study = drawn_study(studies, generator)
     # Without such windows nothing is drawn for them: the same seed goes on seeing the same windows.
     if settings.scanned_share and generator.random() < settings.scanned_share:
         assert study.anatomy is not None
-        image, labels = scanned_window(study.anatomy, plane, size * 5 // 4, _first_slice, generator)
+        image, labels = scanned_window(study.anatomy, plane, prepared_size(size), _first_slice, generator)
     else:
         image, labels = _prepared_window(study, plane, generator)
     window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,25 +16,27 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks, channels_last
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import (
     Checkpoint,
     Tensors,
+    copied_state,
     optimiser_tensors,
     restore_optimiser,
     save_checkpoint,
 )
-from OrthoDiffusionLib.training.divergence import naming_studies, stop_unless_finite
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
+from OrthoDiffusionLib.training.divergence import go_on, kept_until, naming_studies, stop_unless_finite
+from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.optimisers import optimisers
 from OrthoDiffusionLib.training.prefetch import PREFETCHERS, SCANNERS, prefetched
+from OrthoDiffusionLib.training.resuming import taken_up
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
-from OrthoDiffusionLib.training.unfinished import taken_up
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
@@ -79,9 +80,13 @@ def train_segmentation(
         the networks, on the CPU.
 
     Raises:
+        OSError: when a checkpoint cannot be written, or a prepared study cannot be read again.
         OrthoDiffusionError: EMPTY_STUDY, when fewer than two patients have masks; BAD_SETTINGS, when the folder holds
-            another training or parts cannot be cut; TRAINING_DIVERGED, when the loss is no number any more, with the
-            studies that the step saw; CANCELLED, when it was asked to end and keeps checkpoints.
+            another training, the start takes its features at another block or timestep, its encoder does not fit the
+            published decoder, it has no decoder whose weights could be kept, parts cannot be cut, a study to be scanned
+            anew has no anatomy, or this PyTorch has no Muon; UNREADABLE_FILE, when an anatomy cannot be read again;
+            TRAINING_DIVERGED, when the loss or a gradient is not finite, with the studies that the step saw; CANCELLED,
+            when it was asked to end and keeps checkpoints.
     """
     plane = start.description.plane
     usable = [study for study in studies if any(study.masked.get(plane, ()))]
@@ -98,28 +103,9 @@ def train_segmentation(
     networks.to(device)
     layout = _fastest_layout(networks, settings, device)
     size = description.window_size
-    if settings.crop > size or settings.crop % networks.encoder.config.reduction:
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
-            f"Choose a multiple of {networks.encoder.config.reduction} up to {size} for crop.",
-        )
+    _check_settings(settings, start, TrainedPlane(description, networks), train)
     updating = _optimisers(networks, settings)
-    if settings.start_share > 0 and (
-        start.networks.segmentation is None or start.description.skips != description.skips
-    ):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "There is no decoder of the same form whose weights could be kept.",
-            "Set start_share: 0, or start from networks with such a decoder.",
-        )
-    if settings.scanned_share > 0 and any(study.anatomy is None for study in train):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "Only phantoms whose anatomy was kept can be scanned anew.",
-            "Set scanned_share: 0, or train on phantoms.",
-        )
-    begun = _copied(networks)
+    begun = copied_state(networks)
     about = _about(start, usable, settings)
     reached = _taken_up(folder, about, networks, updating) or _Reached(0, -1.0, begun, 0)
     first, best, best_state, waited = reached
@@ -139,20 +125,21 @@ def train_segmentation(
         for step, drawn in prefetched(batches, first, last, workers):
             for group in (group for one in updating.values() for group in one.param_groups):
                 group["lr"] = group["share"] * settings.learning_rate * _rate(step, settings)
-            with naming_studies(partial(segmentation_studies, train, plane, settings, step, drawn), *_kept(saved)):
+            seen = partial(segmentation_studies, train, plane, settings, step, drawn)
+            with naming_studies(step, seen, kept_until(saved), go_on(saved)):
                 loss = _step(networks, updating.values(), drawn, settings, layout, step)
             score, done = None, step + 1
             if done % settings.validate_every == 0 or done == settings.steps:
                 score = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
                 waited = 0 if score > best else waited + 1
                 if score > best:
-                    best, best_state = score, _copied(networks)
+                    best, best_state = score, copied_state(networks)
             # Before the checkpoint: a training that goes on from it does not write this step again.
             log(step, loss, score)
             stopped = stopping()
             if folder is not None and (score is not None or done % settings.save_every == 0 or stopped):
                 parts_now = {
-                    "networks": _copied(networks),
+                    "networks": copied_state(networks),
                     "best": best_state,
                     **{name: optimiser_tensors(one) for name, one in updating.items()},
                 }
@@ -163,22 +150,18 @@ def train_segmentation(
                 raise stopped_after(done)
             if waited >= settings.patience:
                 break
-    mixed = ""
     if settings.start_share > 0:
         best_state = mixed_weights(begun, best_state, settings.start_share)
         networks.load_state_dict(best_state)
         best = mean_dice(structure_dice(TrainedPlane(description, networks), validation, device))
-        mixed = f", mixed with {settings.start_share:g} of the weights before"
     networks.to("cpu")
     networks.load_state_dict(best_state)
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
-    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
     return trained.told(
-        f"Segmentation decoder ({settings.decoder}) trained for {step + 1} steps of {settings.batch} windows{anew} on"
-        f" {len(train)} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}; mean Dice"
-        f" {best:.3f} over all slices of {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
+        f"{_history(settings, step + 1, len(train))}; mean Dice {best:.3f} over all slices of"
+        f" {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
     )
 
@@ -200,11 +183,41 @@ def mixed_weights(start: Tensors, trained: Tensors, start_share: float) -> dict[
     return {name: start_share * start[name] + (1 - start_share) * tensor for name, tensor in trained.items()}
 
 
-def _kept(saved: int) -> tuple[str, str]:
-    """What is said of checkpoints when a step is refused, and what the person can do."""
-    if saved == 0:
-        return "No checkpoint was saved before.", ""
-    return f"The checkpoint of {saved} steps is kept.", "lower the learning rate, with another output folder"
+def _check_settings(
+    settings: SegmentationSettings, start: TrainedPlane, made: TrainedPlane, studies: Sequence[CachedStudy]
+) -> None:
+    """Refuse settings that do not go with the start, with the networks made of it or with the studies."""
+    size, reduction = made.description.window_size, made.networks.encoder.config.reduction
+    if settings.crop > size or settings.crop % reduction:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
+            f"Choose a multiple of {reduction} up to {size} for crop.",
+        )
+    if settings.start_share > 0 and (
+        start.networks.segmentation is None or start.description.skips != made.description.skips
+    ):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "There is no decoder of the same form whose weights could be kept.",
+            "Set start_share: 0, or start from networks with such a decoder.",
+        )
+    if settings.scanned_share > 0 and any(study.anatomy is None for study in studies):
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            "Only phantoms whose anatomy was kept can be scanned anew.",
+            "Set scanned_share: 0, or train on phantoms.",
+        )
+
+
+def _history(settings: SegmentationSettings, steps: int, studies: int) -> str:
+    """How a decoder was trained, without the end of the sentence."""
+    anew = f", {settings.scanned_share:.0%} of them scanned anew," if settings.scanned_share else ""
+    mixed = f", mixed with {settings.start_share:g} of the weights before" if settings.start_share else ""
+    return (
+        f"Segmentation decoder ({settings.decoder}) trained for {steps} steps of {settings.batch} windows{anew} on"
+        f" {studies} studies, the encoder at {settings.encoder_rate:g} of its learning rate{mixed}"
+    )
 
 
 class _Reached(NamedTuple):
@@ -283,7 +296,7 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
 def _rate(step: int, settings: SegmentationSettings) -> float:
     if step < settings.warm_up:
         return (step + 1) / settings.warm_up
-    return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    return along_cosine(step, settings.steps)
 
 
 def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict[str, torch.optim.Optimizer]:
@@ -296,10 +309,6 @@ def _optimisers(networks: PlaneNetworks, settings: SegmentationSettings) -> dict
         if share > 0
     ]
     return optimisers(settings.optimiser, networks, groups, torch.optim.Adam)
-
-
-def _copied(networks: PlaneNetworks) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in networks.state_dict().items()}
 
 
 def _fastest_layout(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from OrthoDiffusionLib.bundles.manifest import Pooling
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
+from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 OptimiserKind = Literal["adam", "muon"]
 
@@ -68,8 +69,8 @@ class PretrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> PretrainSettings:
-        if self.window_size % self.network.reduction or 16 % self.network.reduction:
-            raise ValueError(f"window_size and 16 slices must be multiples of {self.network.reduction}")
+        if self.window_size % self.network.reduction or WINDOW_SLICES % self.network.reduction:
+            raise ValueError(f"window_size and {WINDOW_SLICES} slices must be multiples of {self.network.reduction}")
         if self.crop % self.network.reduction or self.crop > self.window_size:
             raise ValueError(f"crop must be a multiple of {self.network.reduction}, and at most window_size")
         return self

@@ -9,11 +9,12 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import BundleManifest, PlaneRecipe
-from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
-from OrthoDiffusionLib.bundles.registry import find_bundle
+from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.inference.model import load_planes
+from OrthoDiffusionLib.training.checkpoints import is_pretraining
 from OrthoDiffusionLib.training.settings import FineTuneSettings, SegmentationSettings
+from OrthoDiffusionLib.training.source_bundles import source_bundle
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.trained_plane import (
     DESCRIPTION,
@@ -37,25 +38,20 @@ def features_of_source(source: str, plane: Plane, settings: Chosen) -> Chosen:
         settings: of the training; what was named in them stays.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID; what opening a bundle raises.
+        OrthoDiffusionError: CHECKPOINT_INVALID; what `source_bundle` raises.
     """
     folder = Path(source)
     place: PlaneDescription | PlaneRecipe | None = None
     if (folder / DESCRIPTION).exists():
         place = load_plane(folder).description
     elif not is_pretraining(folder):
-        place = open_bundle(find_bundle(source)).manifest.planes.get(plane)
+        place = source_bundle(source).manifest.planes.get(plane)
     if place is None:
         return settings
     own = {"block": place.block, "timestep": place.timestep}
     return settings.model_copy(
         update={name: value for name, value in own.items() if name not in settings.model_fields_set}
     )
-
-
-def is_pretraining(folder: Path) -> bool:
-    """Whether a folder is one that `orthodiffusion pretrain` left its checkpoints in."""
-    return folder.is_dir() and any(folder.glob("checkpoint-*"))
 
 
 def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
@@ -74,7 +70,7 @@ def starting_point(source: str, plane: Plane, joint: str, settings: FineTuneSett
 
     Raises:
         OrthoDiffusionError: WRONG_PLANE; BAD_SETTINGS, when a former training took its features elsewhere;
-            CHECKPOINT_INVALID; what opening a bundle raises.
+            CHECKPOINT_INVALID; what `source_bundle` raises.
     """
     folder = Path(source)
     if (folder / DESCRIPTION).exists():
@@ -130,7 +126,7 @@ def planes_of_bundle(bundle: Bundle) -> dict[Plane, TrainedPlane]:
 
 
 def _of_bundle(source: str, plane: Plane, joint: str, settings: FineTuneSettings) -> TrainedPlane:
-    bundle = open_bundle(find_bundle(source))
+    bundle = source_bundle(source)
     manifest, trained = bundle.manifest, planes_of_bundle(bundle).get(plane)
     if trained is None:
         raise OrthoDiffusionError(

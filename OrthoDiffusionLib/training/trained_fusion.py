@@ -149,7 +149,11 @@ def described_fusion(
 
 
 def save_fusion(folder: Path, trained: TrainedFusion) -> None:
-    """Write a fusion; the description comes last, so that a folder with one is whole."""
+    """Write a fusion; the description comes last, so that a folder with one is whole.
+
+    Raises:
+        OSError: when a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     write_whole(folder / "head.safetensors", weights_bytes(trained.network.state_dict()))

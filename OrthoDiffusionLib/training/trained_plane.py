@@ -110,6 +110,9 @@ def save_plane(folder: Path, trained: TrainedPlane, extra: Mapping[str, Mapping[
         folder: made when it is not there.
         trained: what to write.
         extra: more files of tensors by their name without suffix, such as held-out logits.
+
+    Raises:
+        OSError: when a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
@@ -145,7 +148,7 @@ def load_plane(folder: Path) -> TrainedPlane:
         raise OrthoDiffusionError(
             ErrorKind.CHECKPOINT_INVALID,
             "The folder holds no networks of a plane, or not all of them.",
-            "Name the output folder of `orthodiffusion pretrain`, `train-segmentation` or `train-diagnosis`.",
+            "Name the output folder of `orthodiffusion train-segmentation` or `train-diagnosis`.",
             detail=str(error),
         ) from error
     return TrainedPlane(description, networks.eval().requires_grad_(False))

@@ -93,7 +93,11 @@ def described_refinement(
 
 
 def save_refinement(folder: Path, trained: TrainedRefinement) -> None:
-    """Write a refinement; the description comes last, so that a folder with one is whole."""
+    """Write a refinement; the description comes last, so that a folder with one is whole.
+
+    Raises:
+        OSError: when a file cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DESCRIPTION).unlink(missing_ok=True)
     write_whole(folder / WEIGHTS, weights_bytes(trained.network.state_dict()))

@@ -10,16 +10,16 @@ from typing import Literal, NamedTuple
 import torch
 
 from OrthoDiffusionLib.anatomy import Plane
-from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
-from OrthoDiffusionLib.bundles.registry import find_bundle
+from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.bundles.weights import read_weights
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.config import UNetConfig
 from OrthoDiffusionLib.networks.encoder import encoder_state
 from OrthoDiffusionLib.networks.self_conditioning import SELF_CONDITIONING_PART
 from OrthoDiffusionLib.networks.unet import DenoisingUNet
-from OrthoDiffusionLib.training.checkpoints import PREFIX, averaged_network
+from OrthoDiffusionLib.training.checkpoints import averaged_network, is_pretraining
 from OrthoDiffusionLib.training.settings import PretrainSettings, pretrain_settings
+from OrthoDiffusionLib.training.source_bundles import source_bundle
 
 
 class WholeNetwork(NamedTuple):
@@ -75,12 +75,12 @@ def whole_network(source: str, plane: Plane) -> WholeNetwork:
 
     Raises:
         OrthoDiffusionError: WRONG_PLANE; CHECKPOINT_INVALID, when a bundle holds the encoder alone or a folder no whole
-            checkpoint; what opening a bundle raises.
+            checkpoint; what `source_bundle` raises.
     """
     folder = Path(source)
-    if folder.is_dir() and any(folder.glob(f"{PREFIX}*")):
+    if is_pretraining(folder):
         return _of_pretraining(folder, plane)
-    return _of_bundle(open_bundle(find_bundle(source)), plane)
+    return _of_bundle(source_bundle(source), plane)
 
 
 def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:

@@ -217,6 +217,10 @@ def test_a_missing_package_is_named(tmp_path: Path) -> None:
     done = orthodiffusion("evaluate", "--studies", 2, PYTHONPATH=str(tmp_path))
     assert done.returncode == ErrorKind.MISSING_PACKAGE.exit_code
     assert "pip install -e '.[evaluation]'" in done.stderr
+    arguments = ("--plane", "axial", "--pretrained", tmp_path, "--phantoms", "0:2", "--output", tmp_path / "probed")
+    done = orthodiffusion("probe", *arguments, PYTHONPATH=str(tmp_path))
+    assert done.returncode == ErrorKind.MISSING_PACKAGE.exit_code
+    assert "pip install -e '.[training]'" in done.stderr
 
 
 def test_bundles_are_listed_and_verified() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -142,6 +143,7 @@ def test_of_a_file_that_cannot_be_read_the_study_is_told(tmp_path: Path, name: s
     with pytest.raises(OrthoDiffusionError, match=r"^Study study-0, axial:") as refusal:
         prepare_manifest(manifest, tmp_path / "cache", 16)
     assert refusal.value.sentence.count("study-0") == 1
+    assert re.fullmatch(r"Choose .*, or leave the study out with --skip-unusable\.", refusal.value.action)
 
 
 def broken_dataset(folder: Path) -> Path:

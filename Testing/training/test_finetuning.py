@@ -19,6 +19,7 @@ from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
+from OrthoDiffusionLib.datasets.splits import folds
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training import diagnosis_training, kept_feature_maps
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, study_answer
@@ -38,6 +39,7 @@ from OrthoDiffusionLib.training.trained_plane import (
     load_plane,
     save_plane,
 )
+from OrthoDiffusionLib.training.whole_networks import whole_network
 
 DESCRIPTION = PlaneDescription(
     joint="knee", plane=Plane.AXIAL, base_channels=32, channel_multipliers=(1, 1, 1), block="mid_0", timestep=50,
@@ -97,13 +99,13 @@ def test_a_poisoned_study_stops_with_a_clear_message(
         arrays["axial/0/image"][:] = np.nan
         save_file(arrays, tmp_path / study.path.name)
         poisoned.append(CachedStudy(**{**vars(study), "path": tmp_path / study.path.name}))
-    with pytest.raises(OrthoDiffusionError, match="not a number any more at step 0") as refusal:
+    with pytest.raises(OrthoDiffusionError, match=r"stopped at step 0: the images of study study-\d hold") as refusal:
         train_segmentation(start, poisoned, SegmentationSettings(steps=2, batch=1), lambda *_: None)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
-    assert re.search(r"seen of study study-\d holds.* No checkpoint was saved before\.", refusal.value.sentence)
-    with pytest.raises(OrthoDiffusionError, match=r"seen of study study-\d holds") as refusal:
+    assert re.fullmatch(r"Correct study .* or take it out .*; no checkpoint was saved before\.", refusal.value.action)
+    with pytest.raises(OrthoDiffusionError, match=r"images of study study-\d hold") as refusal:
         train_diagnosis(start, poisoned, DiagnosisSettings(folds=2, epochs=1, views=1, batch=1), lambda *_: None)
-    assert "checkpoint" not in refusal.value.sentence
+    assert "checkpoint" not in str(refusal.value)
 
 
 def test_kept_feature_maps_are_those_in_memory_and_are_computed_once(
@@ -220,8 +222,24 @@ def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: lis
     assert again.description == both.description
     assert all(torch.equal(t, again.networks.state_dict()[n]) for n, t in both.networks.state_dict().items())
     (tmp_path / "plane" / "encoder.safetensors").unlink()
-    with pytest.raises(OrthoDiffusionError, match="holds no networks of a plane"):
+    with pytest.raises(OrthoDiffusionError, match=r"holds no networks of a plane.*train-segmentation"):
         load_plane(tmp_path / "plane")
+
+
+def test_a_start_that_is_neither_a_training_nor_a_bundle_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "interrupted" / "unfinished" / "checkpoint-00000002").mkdir(parents=True)
+    for source, said in (
+        (tmp_path / "mistyped", "is neither a training's output folder nor a bundle"),
+        (tmp_path / "interrupted", "holds neither trained networks nor a bundle.*has to be finished first"),
+    ):
+        for find in (
+            lambda source=source: features_of_source(str(source), Plane.AXIAL, DiagnosisSettings()),
+            lambda source=source: starting_point(str(source), Plane.AXIAL, "knee", DiagnosisSettings()),
+            lambda source=source: whole_network(str(source), Plane.AXIAL),
+        ):
+            with pytest.raises(OrthoDiffusionError, match=said) as refusal:
+                find()
+            assert refusal.value.kind is ErrorKind.BUNDLE_NOT_FOUND
 
 
 def test_a_changed_encoder_drops_the_other_head(start: TrainedPlane, studies: list[CachedStudy]) -> None:
@@ -399,7 +417,7 @@ def test_a_training_without_any_annotated_voxel_in_a_window_goes_on() -> None:
 def test_gradients_that_are_no_numbers_stop_a_training_before_its_step() -> None:
     weight = torch.ones(2, requires_grad=True)
     weight.grad = torch.tensor([1.0, float("inf")])
-    with pytest.raises(OrthoDiffusionError, match="a gradient is not a number any more at step 7"):
+    with pytest.raises(OrthoDiffusionError, match="stopped at step 7: the loss or a gradient is not finite"):
         stop_unless_finite(0.5, [weight], 7)
 
 
@@ -431,8 +449,16 @@ def test_structures_are_read_only_where_there_are_masks(start: TrainedPlane, stu
 
 
 def test_fewer_patients_than_folds_are_refused(start: TrainedPlane, studies: list[CachedStudy]) -> None:
-    with pytest.raises(OrthoDiffusionError, match="7 patients with findings make no 9 folds"):
+    with pytest.raises(OrthoDiffusionError, match=r"9 folds need as many patients .* and the dataset has 7"):
         train_diagnosis(start, studies, DiagnosisSettings(folds=9), lambda *_: None)
+    halves = folds([study.patient for study in studies], 2, DiagnosisSettings().seed)
+    unknown = np.full_like(studies[0].present, np.nan)
+    together = [
+        study if index in halves[0] else CachedStudy(**{**vars(study), "present": unknown})
+        for index, study in enumerate(studies)
+    ]
+    with pytest.raises(OrthoDiffusionError, match="came into one fold"):
+        train_diagnosis(start, together, DiagnosisSettings(folds=2), lambda *_: None)
     unmasked = [CachedStudy(**{**vars(study), "masked": {Plane.AXIAL: (False,)}}) for study in studies]
     with pytest.raises(OrthoDiffusionError, match="Fewer than two patients"):
         train_segmentation(start, unmasked, SegmentationSettings(), lambda *_: None)

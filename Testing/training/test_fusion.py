@@ -73,6 +73,8 @@ def test_a_fusion_of_other_networks_is_refused(trained: TrainedPlanes, tmp_path:
     two = {plane: folder for plane, folder in trained.planes.items() if plane is not Plane.CORONAL}
     with pytest.raises(OrthoDiffusionError, match="trained on other networks"):
         export_bundle(tmp_path / "bundle", two, CARD, fusion)
+    with pytest.raises(OrthoDiffusionError, match=r"holds no networks of the axial plane.*`orthodiffusion pretrain`"):
+        export_bundle(tmp_path / "bundle", {Plane.AXIAL: tmp_path / "mistyped"}, CARD)
     another = shutil.copytree(trained.planes[Plane.CORONAL], tmp_path / "coronal")
     (another / "pooled.safetensors").unlink()
     with pytest.raises(OrthoDiffusionError, match="holds no pooled features"):

@@ -41,6 +41,7 @@ from OrthoDiffusionLib.training.exporting import BundleCard
 from OrthoDiffusionLib.training.pretraining import pretrain
 from OrthoDiffusionLib.training.pretraining_batches import PretrainBatch, pretraining_batch
 from OrthoDiffusionLib.training.pretraining_step import train_step
+from OrthoDiffusionLib.training.processes import training_fabric
 from OrthoDiffusionLib.training.projection_heads import projector_of
 from OrthoDiffusionLib.training.settings import PretrainSettings, SegmentationSettings
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
@@ -354,24 +355,38 @@ def test_a_poisoned_study_stops_and_keeps_the_last_checkpoint(studies: list[Cach
     poisoned = tmp_path / studies[0].path.name
     save_arrays(arrays, poisoned)
     bad = [CachedStudy(**{**vars(studies[0]), "path": poisoned})]
-    with pytest.raises(OrthoDiffusionError, match="not a number any more at step 2") as refusal:
+    with pytest.raises(
+        OrthoDiffusionError, match="stopped at step 2: the images of study study-0 hold values that are not finite"
+    ) as refusal:
         pretrain(fabric(), bad, Plane.AXIAL, settings(), output)
     assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
-    assert "What was seen of study study-0 holds" in refusal.value.sentence
-    assert "The checkpoint of 2 steps is kept." in refusal.value.sentence
+    said = "Correct study study-0 or take it out of the dataset; the checkpoint of 2 steps is kept."
+    assert refusal.value.action == said
     assert same(weights(output), good)
     among_others = [*bad, *studies[1:3]]
-    with pytest.raises(OrthoDiffusionError, match="seen of study study-0 holds") as refusal:
+    with pytest.raises(OrthoDiffusionError, match="images of study study-0 hold") as refusal:
         pretrain(fabric(), among_others, Plane.AXIAL, settings(steps=20, save_every=20), tmp_path / "none")
-    assert "No checkpoint was saved before." in refusal.value.sentence
+    assert refusal.value.action.endswith("; no checkpoint was saved before.")
 
 
 def test_a_training_that_diverges_names_the_whole_studies_that_it_saw(
     studies: list[CachedStudy], tmp_path: Path
 ) -> None:
-    with pytest.raises(OrthoDiffusionError, match="whose images hold none but finite numbers") as refusal:
+    with pytest.raises(OrthoDiffusionError, match="the loss or a gradient is not finite, though") as refusal:
         pretrain(fabric(), studies[2:4], Plane.AXIAL, settings(learning_rate=1e30, batch=8), tmp_path)
-    assert "It saw studies study-2, study-3" in refusal.value.sentence
+    assert refusal.value.sentence.endswith("though the images of studies study-2, study-3 are.")
+    assert refusal.value.action.startswith("Look at these images, or start again with a lower learning rate; no")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("gpu", "auto"), "no accelerator “gpu”. Choose cpu, cuda, auto"), (("cpu", "foo"), "no strategy “foo”")],
+)
+def test_devices_that_are_not_known_are_refused(arguments: tuple[str, str], said: str) -> None:
+    accelerator, strategy = arguments
+    with pytest.raises(OrthoDiffusionError, match=said) as refusal:
+        training_fabric(accelerator, 1, 1, strategy)
+    assert refusal.value.kind is ErrorKind.USAGE
 
 
 def test_two_processes_leave_out_the_same_studies(tmp_path: Path) -> None:

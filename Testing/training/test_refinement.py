@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from tiny_bundle import DIAGNOSES, SEGMENTS, write_tiny_bundle
 from tiny_dataset import SHAPE, write_dataset
 from typer.testing import CliRunner
@@ -379,6 +380,22 @@ def test_the_command_refuses_what_it_cannot_refine(dataset: Path, tmp_path: Path
         refused = CliRunner().invoke(app, ["train-refinement", *arguments, *output])
         assert sentence in " ".join(refused.output.split()), refused.output
         assert refused.exit_code == code if code is not None else refused.exit_code > 2
+
+
+def test_a_broken_prepared_study_is_named_by_its_file(kept: list[KeptStudy], tmp_path: Path) -> None:
+    broken = []
+    for study in kept:
+        tensors = load_file(study.path)
+        for plane in PLANES:
+            tensors[f"{plane.value}/images"].fill_(float("nan"))
+        save_file(tensors, tmp_path / study.path.name)
+        broken.append(dataclasses.replace(study, path=tmp_path / study.path.name))
+    settings = SETTINGS.model_copy(update={"batch": 1, "first_pass_share": 0.5})
+    with pytest.raises(OrthoDiffusionError, match="stopped at step 0: the images of file refinement-") as refusal:
+        train_refinement(broken, "knee", settings, lambda *_: None, tmp_path / "output")
+    assert refusal.value.kind is ErrorKind.TRAINING_DIVERGED
+    (named,) = {study.path.name for study in kept if study.path.name in refusal.value.sentence}
+    assert refusal.value.action.startswith(f"Delete file {named} in the folder of prepared studies")
 
 
 def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from torch import nn
 
 from OrthoDiffusionLib.evaluation.metrics import dice, expected_calibration_error
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.calibration import calibrate
 from OrthoDiffusionLib.training.crops import crop_around_structure
-from OrthoDiffusionLib.training.half_precision import multiply_in_bfloat16
 from OrthoDiffusionLib.training.losses import segmentation_loss
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.training.checkpoints import Checkpoint, latest_checkpoint
 
+UNFINISHED = "unfinished"
+"""Folder in a training's output that holds its checkpoints until it is done."""
+
 FREE = "save_every"
 """The one setting that may change: how often a training is saved changes nothing of it."""
 

@@ -16,7 +16,7 @@ from OrthoDiffusionLib.inference.model import PlaneModel
 from OrthoDiffusionLib.inference.one_piece import keep_one_piece
 from OrthoDiffusionLib.inference.plane_pass import plane_scores
 from OrthoDiffusionLib.networks.structure_statistics import structure_statistics
-from OrthoDiffusionLib.training.structure_reading import read_structures
+from OrthoDiffusionLib.training.stack_statistics import read_structures
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
 from OrthoDiffusionLib.volumes.nifti import read_nifti
 from OrthoDiffusionLib.volumes.orientation import to_network_axes
