@@ -20,6 +20,7 @@ from OrthoDiffusionLib.phantom import (
     shoulder_shape,
 )
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
+from OrthoDiffusionLib.phantom.centres import Range
 from OrthoDiffusionLib.phantom.distances import Vector
 from OrthoDiffusionLib.phantom.findings import Prevalence, Rates
 
@@ -45,11 +46,13 @@ class JointModel(NamedTuple):
         rates: how often its findings occur.
         stack_centres: middle of each plane's stack in the joint frame of a right joint, mm: the published centre window
             (16 slices) then holds what the findings change.
+        further_up: mm by which a field of view may lie further up the limb than that, least and most.
     """
 
     paint: Paint
     rates: Mapping[Prevalence, Rates]
     stack_centres: Mapping[Plane, Vector]
+    further_up: Range
 
 
 def _knee(findings: Mapping[str, float], shape: np.random.Generator, details: np.random.Generator) -> Painted:
@@ -70,15 +73,20 @@ JOINT_MODELS: Mapping[str, JointModel] = {
         _knee,
         knee_findings.RATES,
         {Plane.AXIAL: (0.0, -4.0, 12.0), Plane.SAGITTAL: (0.0, -4.0, 4.0), Plane.CORONAL: (0.0, 2.0, 4.0)},
+        # No source but the one real knee at hand, whose field of view has its middle 24 mm over the joint line. Where
+        # those of all phantoms lay within 12 mm of it, networks took that knee's thigh muscles for tibia.
+        (-10.0, 30.0),
     ),
     "ankle": JointModel(
         _ankle,
         ankle_findings.RATES,
         {Plane.AXIAL: (0.0, -4.0, -10.0), Plane.SAGITTAL: (4.0, -4.0, -16.0), Plane.CORONAL: (0.0, -14.0, -14.0)},
+        (-8.0, 8.0),
     ),
     "shoulder": JointModel(
         _shoulder,
         shoulder_findings.RATES,
         {Plane.AXIAL: (-14.0, -4.0, 6.0), Plane.SAGITTAL: (-10.0, -4.0, -4.0), Plane.CORONAL: (-14.0, 2.0, -4.0)},
+        (-8.0, 8.0),
     ),
 }

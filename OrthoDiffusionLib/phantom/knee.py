@@ -27,7 +27,7 @@ from OrthoDiffusionLib.phantom.tissues import Tissue
 LOW = (-84.0, -86.4, -98.4)
 BEHIND = 0.4
 """mm of room more behind the joint for each degree of flexion; what lies further back few fields of view hold."""
-HIGH = (84.0, 81.6, 102.0)
+HIGH = (84.0, 81.6, 126.0)
 
 CORTEX = {"femur": 1.3, "tibia": 1.3, "fibula": 1.0, "patella": 1.2}
 """Thickness of the cortical rim in mm near the joint; 1 to 2 at the metaphysis. Order of magnitude,
@@ -102,7 +102,8 @@ def dislocated(shape: KneeShape, severity: float) -> KneeShape:
 
 def _bone_fields(canvas: AnatomyCanvas, shape: KneeShape) -> dict[str, tuple[Region, Field]]:
     """For each bone its region, and its signed distance over the whole lattice."""
-    femoral = canvas.region((-48, -50, -8), (48, 56, 130))
+    # At 30 degrees the shaft's end lies 60 mm further back than the straight one's.
+    femoral = canvas.region((-48, -50 - shape.flexion, -8), (48, 56, 130))
     tibial = canvas.region((-46, -44, -130), (46, 46, 18))
     fibular = canvas.region((16, -40, -130), (52, 4, -8))
     patellar = canvas.region((-40, 20, -2), (60, 80, 76))

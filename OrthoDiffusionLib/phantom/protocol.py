@@ -40,6 +40,9 @@ PRESETS = {
 Osteoarthritis Cartilage 16:1433) to that of the one real DESS knee at hand (25, 7.5 ms, 30 degrees). Spin echoes and
 GRE are orders of magnitude of clinical protocols, no source; the early and late echoes lie beyond the usual ones."""
 
+REFORMATTED = "reformatted"
+"""Ends the names of contrasts whose stacks are cut out of a sagittal 3D volume."""
+
 COVERED: Mapping[Plane, Range] = {Plane.AXIAL: (84, 140), Plane.SAGITTAL: (84, 104), Plane.CORONAL: (84, 110)}
 """mm from the first slice of a stack to its last: 16 to 46 slices of 3 to 5 mm; axial ones reach up the shafts."""
 
@@ -95,6 +98,11 @@ class SeriesProtocol:
     fold: float
     maximum: float
 
+    @property
+    def reformatted(self) -> bool:
+        """Whether the stack is cut out of a sagittal 3D volume, and lies along the limb as that one does."""
+        return self.name.endswith(REFORMATTED)
+
 
 WATER_EXCITATION = 0.35
 """Of the fat that suppression leaves, the share that gradient echoes leave, which excite water alone: fat and marrow of
@@ -129,7 +137,7 @@ def draw_protocol(plane: Plane, centre: Centre, generator: np.random.Generator) 
     spacing, distance, gap = (pixel, pixel), between(centre.distance), between(centre.gap)
     if name in ("DESS", "DESS first echo", "GRE"):
         distance, gap, covered = between(DISTANCE_3D), 0.0, between(THICKNESS_3D)
-    elif name.endswith("reformatted"):
+    elif name.endswith(REFORMATTED):
         # The slices of the sagittal 3D volume run along this plane's first axis, and end with the leg.
         spacing, distance, gap = (between((0.9, 1.5)), pixel), between((2.6, 3.2)), 0.0
         rectangular, covered = between(THICKNESS_3D) / view, between((0.8, 1.0)) * view

@@ -81,7 +81,10 @@ def plan_series(
     """
     turned = mirror(laterality)
     protocol = draw_protocol(plane, site, generator)
-    x, y, z = JOINT_MODELS[joint].stack_centres[plane]
+    model = JOINT_MODELS[joint]
+    x, y, z = model.stack_centres[plane]
+    if plane is not Plane.AXIAL or protocol.reformatted:
+        z += generator.uniform(*model.further_up)
     affine = joint_centre @ place_stack(plane, (turned[0, 0] * x, y, z), protocol, generator)
     signals = physical_signals(protocol.sequence, protocol.field, generator)
     if contrast == "random":

@@ -25,7 +25,7 @@ from OrthoDiffusionLib.phantom.tissues import Tissue
 KNEE = load_joint("knee")
 FINDINGS = [finding.key for finding in KNEE.findings]
 
-# ml, over small women and large men; the canvas cuts the long bones 98 mm below and 102 mm above the joint line.
+# ml, over small women and large men; the canvas cuts the long bones 98 mm below and 126 mm above the joint line.
 PLAUSIBLE_ML = {
     "femur": (120, 300),
     "tibia": (110, 270),

@@ -80,7 +80,7 @@ def test_shafts_go_on_beyond_the_maps_ends(high_riding: Volume, made: Anatomy, s
     assert axial.volume.affine[2, 2] > 0
     assert (axial.labels[:, :, -1] == femur).any()
     labels = made.canvas.labels
-    # A shaft is 20 to 36 mm thick at the canvas' end, 102 mm over the joint line.
+    # A shaft is 20 to 36 mm thick at the canvas' end, 126 mm over the joint line.
     assert 314 < (labels[:, :, -1] == femur).sum() * SPACING**2 < 1018
     for key in ("tibia", "fibula"):
         assert (labels[:, :, 0] == KNEE.structure(key).label).any(), key
