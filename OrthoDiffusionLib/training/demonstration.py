@@ -63,9 +63,9 @@ IMAGE_CHANGES = ("crop=64", "together=4")
 MASK_SEEDS = range(7110, 7270)
 """Phantoms whose images the encoders are pre-trained on, and whose masks they and their decoders learn then."""
 
-MASK_ROUNDS = 2
-"""Trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first one
-begins with what the sagittal plane learnt in its own."""
+MASK_STEPS = (3000, 3000, 1500)
+"""Of trainings one after the other, each with a learning rate that falls to zero. The axial and coronal planes' first
+one begins with what the sagittal plane learnt in its own."""
 
 REFINEMENT_SEEDS = (*range(7306, 7336), *range(7340, 7358))
 """Phantoms new to the masks' networks, for these must err on them as they do on any other."""
@@ -89,7 +89,7 @@ def pretrain_images(plane: Plane, folder: Path, processes: int) -> Path:
     return output
 
 
-def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = MASK_ROUNDS) -> Path:
+def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = len(MASK_STEPS)) -> Path:
     """Encoder and decoder of a plane, from its pre-training; the folder that holds them after so many rounds."""
     output = folder / f"{plane.value}-masks-{rounds}"
     if not (output / DESCRIPTION).exists():
@@ -119,7 +119,12 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
 
 def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
     # Another seed, for a round that drew the same windows would show little new.
-    changes = [f"block={BLOCKS[plane]}", f"timestep={TIMESTEP}", f"seed={9 + rounds}"]
+    changes = [
+        f"block={BLOCKS[plane]}",
+        f"timestep={TIMESTEP}",
+        f"seed={9 + rounds}",
+        f"steps={MASK_STEPS[rounds - 1]}",
+    ]
     return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 
 

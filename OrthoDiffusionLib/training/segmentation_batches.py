@@ -13,7 +13,7 @@ from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.datasets.cache import CachedStudy
 from OrthoDiffusionLib.diffusion.schedule import cosine_schedule
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
-from OrthoDiffusionLib.training.crops import crop_around_structure
+from OrthoDiffusionLib.training.crops import crop_part
 from OrthoDiffusionLib.training.divergence import SeenStudy
 from OrthoDiffusionLib.training.draws import drawn_study, window_generator
 from OrthoDiffusionLib.training.losses import NOT_ANNOTATED
@@ -62,7 +62,7 @@ def segmentation_batch(
             generator = window_generator(settings.seed, plane, step, number)
             window, truth = _draw(studies, plane, size, settings, generator)
             if cut and settings.crop:
-                window, truth = crop_around_structure(window, truth, settings.crop, generator)
+                window, truth = crop_part(window, truth, settings.crop, generator)
             noise = torch.from_numpy(generator.standard_normal((1, 1, *window.shape), dtype=np.float32))
             windows.append(cosine_schedule().noised(window[None, None], torch.tensor([settings.timestep]), noise)[0])
             labels.append(truth)

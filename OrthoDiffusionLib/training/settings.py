@@ -146,8 +146,9 @@ class SegmentationSettings(FineTuneSettings):
         decoder: `published` sees the middle feature alone, `skips` the encoder's finer levels too.
         steps: of the optimiser, at most.
         together: windows that go through the networks at a time; gradients of a step's parts are averaged.
-        crop: pixels of the parts that some steps cut around a structure out of their windows, which takes less time
-            and shows more of what is small; a multiple of the encoder's reduction, or 0 for whole windows alone.
+        crop: pixels of the parts that some steps cut out of their windows, three of four around a structure, which
+            takes less time and shows more of what is small; a multiple of the encoder's reduction, or 0 for whole
+            windows alone.
         crop_share: share of the steps that see parts.
         start_share: share of the start's weights in the result, the rest are the best trained ones: networks that were
             trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of

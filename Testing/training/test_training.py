@@ -11,7 +11,7 @@ from OrthoDiffusionLib.evaluation.metrics import dice, expected_calibration_erro
 from OrthoDiffusionLib.training.augmentation import augment, randomise_contrast
 from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.calibration import calibrate
-from OrthoDiffusionLib.training.crops import crop_around_structure
+from OrthoDiffusionLib.training.crops import crop_part
 from OrthoDiffusionLib.training.losses import segmentation_loss
 
 
@@ -45,14 +45,22 @@ def test_parts_hold_small_structures_as_often_as_large_ones() -> None:
     labels[2, 60, 60] = 2
     image = torch.arange(4 * 64 * 64).reshape(4, 64, 64).float()
     generator = np.random.default_rng(0)
-    parts = [crop_around_structure(image, labels, 32, generator) for _ in range(60)]
+    parts = [crop_part(image, labels, 32, generator) for _ in range(60)]
     assert 0.3 < np.mean([bool((truth == 2).any()) for _, truth in parts]) < 0.7
     for part, truth in parts:
         assert part.shape == truth.shape == (4, 32, 32)
         row, column = divmod(int(part[0, 0, 0]), 64)
         assert torch.equal(truth, labels[:, row : row + 32, column : column + 32])
-    empty, _ = crop_around_structure(image, torch.zeros_like(labels), 32, generator)
+    empty, _ = crop_part(image, torch.zeros_like(labels), 32, generator)
     assert empty.shape == (4, 32, 32)
+
+
+def test_some_parts_lie_far_from_any_structure() -> None:
+    labels = torch.zeros(4, 128, 128, dtype=torch.int8)
+    labels[:, :8, :8] = 1
+    generator = np.random.default_rng(0)
+    parts = [crop_part(torch.zeros_like(labels), labels, 32, generator) for _ in range(200)]
+    assert np.mean([bool((truth == 0).all()) for _, truth in parts]) == pytest.approx(0.25, abs=0.07)
 
 
 def test_unannotated_voxels_count_nowhere() -> None:
