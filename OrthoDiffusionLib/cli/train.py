@@ -25,7 +25,8 @@ from OrthoDiffusionLib.cli.datasets import (
 )
 from OrthoDiffusionLib.cli.label_map_options import LabelMaps, LabelValuesFile, MapsSide, label_map_turns
 from OrthoDiffusionLib.cli.left_out import LeftOut
-from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
+from OrthoDiffusionLib.cli.reporting import err, out, reported
+from OrthoDiffusionLib.cli.training_output import check_training_output
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ def train_segmentation(
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
-        from OrthoDiffusionLib.training.trained_plane import save_plane
+        from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 
-        check_writable(output)
+        check_training_output(output, DESCRIPTION)
         changes = [*(change or ()), *(() if scan_anew is None else (f"scanned_share={scan_anew}",))]
         if (masks_from is None) != (masks_began is None):
             raise OrthoDiffusionError(
@@ -182,7 +183,7 @@ def train_diagnosis(
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 
-        check_writable(output)
+        check_training_output(output, DESCRIPTION)
         settings = features_of_source(start, plane, load_settings(DiagnosisSettings, config, change or ()))
         begun = starting_point(start, plane, joint_of(dataset, joint), settings)
         size = prepared_size(begun.description.window_size)

@@ -12,8 +12,9 @@ from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.manifest import FusionKind
 from OrthoDiffusionLib.cli.datasets import Phantoms, check_joint, prepared_studies, training_device
 from OrthoDiffusionLib.cli.plane_options import plane_folders
-from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
+from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
+from OrthoDiffusionLib.cli.training_output import check_training_output
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def train_fusion(
         from OrthoDiffusionLib.training.fusion_data import fusion_data
         from OrthoDiffusionLib.training.fusion_training import train_fusion as train
         from OrthoDiffusionLib.training.settings import FusionSettings
-        from OrthoDiffusionLib.training.trained_fusion import described_fusion, save_fusion
+        from OrthoDiffusionLib.training.trained_fusion import DESCRIPTION, described_fusion, save_fusion
         from OrthoDiffusionLib.training.trained_plane import common_description, load_plane
 
         if kind not in KINDS:
@@ -76,7 +77,7 @@ def train_fusion(
             raise OrthoDiffusionError(
                 ErrorKind.USAGE, "A fusion needs two planes.", "Give --plane twice or three times."
             )
-        check_writable(output)
+        check_training_output(output, DESCRIPTION)
         settings = load_settings(FusionSettings, config, change or ())
         planes = {named: load_plane(folder) for named, folder in folders.items()}
         studies = _studies(data, phantoms, cache or output / "cache", common_description(planes))

@@ -23,8 +23,9 @@ from OrthoDiffusionLib.cli.datasets import (
 )
 from OrthoDiffusionLib.cli.left_out import LeftOut
 from OrthoDiffusionLib.cli.plane_options import plane_folders
-from OrthoDiffusionLib.cli.reporting import check_writable, err, out, reported
+from OrthoDiffusionLib.cli.reporting import err, out, reported
 from OrthoDiffusionLib.cli.train import Cache, Changes
+from OrthoDiffusionLib.cli.training_output import check_training_output
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 
 if TYPE_CHECKING:
@@ -81,9 +82,9 @@ def train_refinement(
         from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
-        from OrthoDiffusionLib.training.trained_refinement import described_refinement, save_refinement
+        from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION, described_refinement, save_refinement
 
-        check_writable(output)
+        check_training_output(output, DESCRIPTION)
         planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
         settings = load_settings(RefinementSettings, config, change or ())

@@ -182,6 +182,24 @@ def test_an_output_that_cannot_be_written_is_told_before_any_work(tmp_path: Path
     assert file.read_text() == "mine"
 
 
+FINISHED = {
+    "train-segmentation": "plane.json",
+    "train-diagnosis": "plane.json",
+    "train-fusion": "fusion.json",
+    "train-refinement": "refinement.json",
+}
+
+
+@pytest.mark.parametrize("command", FINISHED)
+def test_a_finished_training_is_not_trained_over(tmp_path: Path, command: str) -> None:
+    finished = tmp_path / FINISHED[command]
+    finished.write_text("{}")
+    done = CliRunner().invoke(app, [command, *NEEDED[command], "--output", str(tmp_path)])
+    assert done.exit_code == ErrorKind.USAGE.exit_code, done.output
+    assert "holds a finished training" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == [finished.name]
+
+
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for cache in (tmp_path / "file", *([Path("/proc/x")] if sys.platform == "linux" else [])):
