@@ -101,6 +101,7 @@ def train_segmentation(
         from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.segmentation_training import train_segmentation as train
         from OrthoDiffusionLib.training.settings import SegmentationSettings
+        from OrthoDiffusionLib.training.shown_structures import named, never_shown
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
 
@@ -133,6 +134,11 @@ def train_segmentation(
             keep_anatomies=settings.scanned_share > 0,
             maps=maps,
         )
+        if missing := never_shown(studies, plane, begun.description.joint):
+            err.print(
+                f"[yellow]Warning:[/] No mask shows: {named(missing)}. The networks will never find them.",
+                soft_wrap=True,
+            )
         with Progress(console=err, transient=True) as bar:
             task = bar.add_task("Training", total=settings.steps)
             best = 0.0

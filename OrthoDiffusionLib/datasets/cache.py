@@ -99,6 +99,15 @@ class CachedStudy:
         padding = [(0, slices - len(image)), (0, 0), (0, 0)]
         return np.pad(image, padding, "edge"), None if labels is None else np.pad(labels, padding, "edge")
 
+    def labels_shown(self, plane: Plane) -> set[int]:
+        """Values of all labels of a plane's masked series, 0 and what is not annotated among them."""
+        shown: set[int] = set()
+        with safe_open(self.path, framework="np") as file:
+            for series, masked in enumerate(self.masked.get(plane, ())):
+                if masked:
+                    shown.update(np.unique(file.get_tensor(f"{plane.value}/{series}/labels")).tolist())
+        return shown
+
 
 def studies_digest(studies: Sequence[CachedStudy]) -> str:
     """SHA-256 that tells these studies, in this order, from others and from the same ones with other images or masks:

@@ -35,6 +35,7 @@ from OrthoDiffusionLib.training.resuming import taken_up
 from OrthoDiffusionLib.training.segmentation_batches import NoisedWindows, segmentation_batch, segmentation_studies
 from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, mean_dice, structure_dice
 from OrthoDiffusionLib.training.settings import SegmentationSettings
+from OrthoDiffusionLib.training.shown_structures import named, never_shown
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
 
@@ -159,9 +160,11 @@ def train_segmentation(
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
+    missing = never_shown(train, plane, description.joint)
+    lacking = f" No mask that it learnt from shows: {named(missing)}." if missing else ""
     return trained.told(
         f"{_history(settings, step + 1, len(train))}; mean Dice {best:.3f} over all slices of"
-        f" {min(len(validation), VALIDATION_SIZE)} studies of other patients.{left}",
+        f" {min(len(validation), VALIDATION_SIZE)} studies of other patients.{lacking}{left}",
         encoder_saw=description.after("masks", settings.encoder_rate),
     )
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tiny_dataset import write_dataset
 
-from OrthoDiffusionLib.anatomy import Plane
+from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.opening import open_bundle
 from OrthoDiffusionLib.bundles.registry import find_bundle
 from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
@@ -31,6 +31,7 @@ from OrthoDiffusionLib.training.losses import segmentation_loss
 from OrthoDiffusionLib.training.prefetch import prefetched
 from OrthoDiffusionLib.training.segmentation_training import train_segmentation, training_split
 from OrthoDiffusionLib.training.settings import DiagnosisSettings, SegmentationSettings
+from OrthoDiffusionLib.training.shown_structures import never_shown
 from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
 from OrthoDiffusionLib.training.trained_plane import (
     PlaneDescription,
@@ -88,6 +89,17 @@ def test_the_loss_falls(studies: list[CachedStudy], decoder: str, precision: str
     losses: list[float] = []
     train_segmentation(start, studies, settings, lambda _, loss, __: losses.append(loss))
     assert np.mean(losses[-8:]) < 0.95 * np.mean(losses[:8])
+
+
+def test_structures_that_no_mask_shows_are_named(start: TrainedPlane, studies: list[CachedStudy]) -> None:
+    knee = load_joint("knee").structures
+    shown = {label for study in studies for label in study.labels_shown(Plane.AXIAL)}
+    lacking = [structure for structure in knee if structure.label not in shown]
+    assert 0 < len(lacking) < len(knee)
+    assert never_shown(studies, Plane.AXIAL, "knee") == lacking
+    trained = train_segmentation(start, studies, SegmentationSettings(steps=1, batch=1), lambda *_: None)
+    told = ", ".join(structure.name for structure in lacking)
+    assert f"No mask that it learnt from shows: {told}." in trained.description.history[-1]
 
 
 def test_a_poisoned_study_stops_with_a_clear_message(
