@@ -69,7 +69,7 @@ def paint_knee(shape: KneeShape, findings: Mapping[str, float], generator: np.ra
     fields = with_osteophytes(canvas, shape, smooth, growth)
     every_bone = np.minimum.reduce([field for _, field in fields.values()])
     paint_soft_tissue(canvas, shape, every_bone, surroundings)
-    around = canvas.region((-58, -50, -40), (58, 66, 100))
+    around = canvas.region((-58, -50, -40), (58, 66, 118))
     paint_capsule(canvas, around.part(every_bone), around)
     paint_fluid(canvas, shape, findings["EFFU"], around.part(every_bone), around)
     rim = surroundings.uniform(0.5, 1.0)

@@ -7,11 +7,11 @@ import torch
 
 ANYWHERE = 0.25
 """Share of the parts that lie anywhere. Where all lay around a structure, networks hardly saw the muscles far from the
-joint, and took those of a real knee's thigh for tibia and those of its calf for femur."""
+joint."""
 
 
 def crop_part(
-    image: torch.Tensor, labels: torch.Tensor, size: int, generator: np.random.Generator
+    image: torch.Tensor, labels: torch.Tensor, size: tuple[int, int], generator: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cut a part out of a window: mostly one that holds a place of a structure, each that is there as likely as the
     next.
@@ -21,22 +21,23 @@ def crop_part(
     Args:
         image: (k, i, j).
         labels: integers, the same shape; 0 and below are no structure.
-        size: pixels of the part along i and j, at most those of the window.
+        size: pixels of the part along i and j, each at most the window's.
         generator: draws whether it lies around a structure, which, its place and where in the part that lies; of a
             window without a structure, any part.
 
     Returns:
-        image and labels, both (k, size, size).
+        image and labels, both (k, *size).
     """
-    corner = [int(generator.integers(0, length - size + 1)) for length in image.shape[1:]]
+    axes = list(zip(size, image.shape[1:], strict=True))
+    corner = [int(generator.integers(0, whole - part + 1)) for part, whole in axes]
     there = torch.unique(labels[labels > 0])
     if len(there) and generator.random() >= ANYWHERE:
         chosen = there[int(generator.integers(0, len(there)))]
         places = torch.nonzero(labels == chosen)
         place = places[int(generator.integers(0, len(places)))][1:]
         corner = [
-            int(np.clip(at - generator.integers(size // 4, size - size // 4), 0, length - size))
-            for at, length in zip(place.tolist(), image.shape[1:], strict=True)
+            int(np.clip(at - generator.integers(part // 4, part - part // 4), 0, whole - part))
+            for at, (part, whole) in zip(place.tolist(), axes, strict=True)
         ]
-    rows, columns = (slice(first, first + size) for first in corner)
+    rows, columns = (slice(first, first + part) for first, part in zip(corner, size, strict=True))
     return image[:, rows, columns], labels[:, rows, columns]

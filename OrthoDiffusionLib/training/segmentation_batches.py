@@ -62,7 +62,7 @@ def segmentation_batch(
             generator = window_generator(settings.seed, plane, step, number)
             window, truth = _draw(studies, plane, size, settings, generator)
             if cut and settings.crop:
-                window, truth = crop_part(window, truth, settings.crop, generator)
+                window, truth = crop_part(window, truth, settings.part, generator)
             noise = torch.from_numpy(generator.standard_normal((1, 1, *window.shape), dtype=np.float32))
             windows.append(cosine_schedule().noised(window[None, None], torch.tensor([settings.timestep]), noise)[0])
             labels.append(truth)

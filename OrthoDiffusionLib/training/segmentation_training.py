@@ -42,7 +42,13 @@ from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPl
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
 
-SETTINGS_BEFORE = {"balanced": False, "scanned_share": 0.0, "optimiser": "adam", "split_seed": None}
+SETTINGS_BEFORE = {
+    "balanced": False,
+    "crop_length": 0,
+    "optimiser": "adam",
+    "scanned_share": 0.0,
+    "split_seed": None,
+}
 """What a checkpoint does not tell that is older than these settings."""
 
 PUBLISHED_REDUCTION = 16
@@ -191,11 +197,11 @@ def _check_settings(
 ) -> None:
     """Refuse settings that do not go with the start, with the networks made of it or with the studies."""
     size, reduction = made.description.window_size, made.networks.encoder.config.reduction
-    if settings.crop > size or settings.crop % reduction:
+    if any(edge > size or edge % reduction for edge in settings.part):
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            f"Parts of {settings.crop} pixels cannot be cut out of windows of {size}.",
-            f"Choose a multiple of {reduction} up to {size} for crop.",
+            f"Parts of {' x '.join(map(str, settings.part))} pixels cannot be cut out of windows of {size}.",
+            f"Choose multiples of {reduction} up to {size} for crop and crop_length.",
         )
     if settings.start_share > 0 and (
         start.networks.segmentation is None or start.description.skips != made.description.skips

@@ -149,6 +149,8 @@ class SegmentationSettings(FineTuneSettings):
         crop: pixels of the parts that some steps cut out of their windows, three of four around a structure, which
             takes less time and shows more of what is small; a multiple of the encoder's reduction, or 0 for whole
             windows alone.
+        crop_length: pixels of those parts along the second axis of a slice, which runs along the limb in sagittal and
+            coronal planes; a multiple of the same, or 0 for squares.
         crop_share: share of the steps that see parts.
         start_share: share of the start's weights in the result, the rest are the best trained ones: networks that were
             trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of
@@ -173,6 +175,7 @@ class SegmentationSettings(FineTuneSettings):
     steps: int = Field(default=3000, ge=1)
     together: int = Field(default=2, ge=1)
     crop: int = Field(default=0, ge=0)
+    crop_length: int = Field(default=0, ge=0)
     crop_share: float = Field(default=0.0, ge=0, le=1)
     start_share: float = Field(default=0.0, ge=0, lt=1)
     balanced: bool = False
@@ -189,7 +192,14 @@ class SegmentationSettings(FineTuneSettings):
     def _parts_are_seen(self) -> SegmentationSettings:
         if bool(self.crop) != bool(self.crop_share):
             raise ValueError("crop and crop_share go together: set both, or both to 0")
+        if self.crop_length and not self.crop:
+            raise ValueError("crop_length needs crop: set both, or crop_length to 0")
         return self
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Pixels of the parts along both axes of a slice; 0 for whole windows alone."""
+        return self.crop, self.crop_length or self.crop
 
 
 class DiagnosisSettings(FineTuneSettings):

@@ -48,7 +48,7 @@ REACH = {
     "LM": ((-4, -38, -12), (58, 32, 18)),
     "MCL": ((-66, -30, -74), (52, 34, 52)),
     "LCL": ((22, -42, -38), (64, 16, 52)),
-    "EFFU": ((-62, -60, -30), (64, 76, 102)),
+    "EFFU": ((-62, -60, -30), (64, 76, 120)),
 }
 
 # Structures whose extent a finding may change: its own, and what a displaced one comes to lie against.

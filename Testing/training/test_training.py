@@ -45,21 +45,21 @@ def test_parts_hold_small_structures_as_often_as_large_ones() -> None:
     labels[2, 60, 60] = 2
     image = torch.arange(4 * 64 * 64).reshape(4, 64, 64).float()
     generator = np.random.default_rng(0)
-    parts = [crop_part(image, labels, 32, generator) for _ in range(60)]
+    parts = [crop_part(image, labels, (32, 48), generator) for _ in range(60)]
     assert 0.3 < np.mean([bool((truth == 2).any()) for _, truth in parts]) < 0.7
     for part, truth in parts:
-        assert part.shape == truth.shape == (4, 32, 32)
+        assert part.shape == truth.shape == (4, 32, 48)
         row, column = divmod(int(part[0, 0, 0]), 64)
-        assert torch.equal(truth, labels[:, row : row + 32, column : column + 32])
-    empty, _ = crop_part(image, torch.zeros_like(labels), 32, generator)
-    assert empty.shape == (4, 32, 32)
+        assert torch.equal(truth, labels[:, row : row + 32, column : column + 48])
+    empty, _ = crop_part(image, torch.zeros_like(labels), (32, 48), generator)
+    assert empty.shape == (4, 32, 48)
 
 
 def test_some_parts_lie_far_from_any_structure() -> None:
     labels = torch.zeros(4, 128, 128, dtype=torch.int8)
     labels[:, :8, :8] = 1
     generator = np.random.default_rng(0)
-    parts = [crop_part(torch.zeros_like(labels), labels, 32, generator) for _ in range(200)]
+    parts = [crop_part(torch.zeros_like(labels), labels, (32, 32), generator) for _ in range(200)]
     assert np.mean([bool((truth == 0).all()) for _, truth in parts]) == pytest.approx(0.25, abs=0.07)
 
 
