@@ -124,8 +124,6 @@ def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
         f"timestep={TIMESTEP}",
         f"seed={9 + rounds}",
         f"steps={MASK_STEPS[rounds - 1]}",
-        # Air lies round an axial slice: no edge cuts what is to be told from bone.
-        *(("crop=64", "crop_length=64") if plane is Plane.AXIAL else ()),
     ]
     return load_settings(SegmentationSettings, "demonstration-segmentation", changes)
 

@@ -149,8 +149,8 @@ class SegmentationSettings(FineTuneSettings):
         crop: pixels of the parts that some steps cut out of their windows, three of four around a structure, which
             takes less time and shows more of what is small; a multiple of the encoder's reduction, or 0 for whole
             windows alone.
-        crop_length: pixels of those parts along the second axis of a slice, which runs along the limb in sagittal and
-            coronal planes; a multiple of the same, or 0 for squares.
+        crop_length: pixels of those parts along the second axis of a slice, which runs up the limb in sagittal and
+            coronal planes and from back to front in axial ones; a multiple of the same, or 0 for squares.
         crop_share: share of the steps that see parts.
         start_share: share of the start's weights in the result, the rest are the best trained ones: networks that were
             trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of
