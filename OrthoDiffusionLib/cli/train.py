@@ -178,7 +178,7 @@ def train_diagnosis(
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """
-    with reported(when_short="Choose fewer windows a step: --set batch=2."):
+    with reported(when_short=FEWER_AT_A_TIME):
         from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
         from OrthoDiffusionLib.training.fusion_data import HELD_OUT

@@ -15,6 +15,7 @@ from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
+from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
 from OrthoDiffusionLib.training.divergence import SeenStudy, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
@@ -101,10 +102,8 @@ def fitted(
             drawn = [_drawn_view(source.views(rows[index]), generator) for index in chosen]
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * settings.learning_rate * along_cosine(step, steps)
-            loss = findings.of(_answer(networks, drawn, settings)[0], torch.from_numpy(chosen).to(device))
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            last = loss.item()
+            last = _learnt(networks, drawn, torch.from_numpy(chosen).to(device), findings, settings)
             with naming_studies(step, partial(_seen, source, [rows[index] for index in chosen], drawn)):
                 stop_unless_finite(last, networks.parameters(), step)
             optimiser.step()
@@ -124,6 +123,26 @@ def fitted(
     with torch.no_grad():
         head.head.net.bias.sub_(findings.shift)
     return FittedHead(networks.eval(), best_epoch if best is not None else epoch)
+
+
+def _learnt(
+    networks: PlaneNetworks,
+    drawn: Sequence[SeriesViews],
+    chosen: torch.Tensor,
+    findings: FindingLoss,
+    settings: DiagnosisSettings,
+) -> float:
+    """Gradients of a step's studies, of `settings.together` at a time; their loss."""
+    at_a_time = settings.together or len(drawn)
+    loss = 0.0
+    for first in range(0, len(drawn), at_a_time):
+        part = slice(first, first + at_a_time)
+        with multiply_in_bfloat16(networks.encoder, enabled=settings.precision == "bfloat16"):
+            view = _features(networks, drawn[part], settings)
+        share = findings.of(_logits_and_pooled(networks, view.float(), drawn[part])[0], chosen[part], chosen)
+        share.backward()
+        loss += share.item()
+    return loss
 
 
 def _optimiser(networks: PlaneNetworks, settings: DiagnosisSettings) -> torch.optim.AdamW:
@@ -159,7 +178,8 @@ def study_answer(
     run would assess, for temperatures, thresholds and gates are fitted to them."""
     with torch.inference_mode():
         assessed = study[0]._replace(views=study[0].views[0])
-        logits, pooled = (values[0].cpu() for values in _answer(networks, [assessed], settings))
+        features = _features(networks, [assessed], settings)
+        logits, pooled = (values[0].cpu() for values in _logits_and_pooled(networks, features, [assessed]))
         return logits.clone(), pooled.clone()
 
 
@@ -199,15 +219,18 @@ def _new_networks(start: TrainedPlane, settings: DiagnosisSettings) -> PlaneNetw
     return networks
 
 
-def _answer(
-    networks: PlaneNetworks, series: Sequence[SeriesViews], settings: DiagnosisSettings
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (batch, findings) and pooled features (batch, channels) of one view, or its feature map when frozen, of
-    each series."""
-    assert networks.diagnosis is not None
-    device = next(networks.parameters()).device
-    view = torch.stack([one.views for one in series]).to(device)
-    told = [one.statistics for one in series if one.statistics is not None]
+def _features(networks: PlaneNetworks, series: Sequence[SeriesViews], settings: DiagnosisSettings) -> torch.Tensor:
+    """The feature map of one view of each series, which a frozen encoder has left in place of the view."""
+    view = torch.stack([one.views for one in series]).to(next(networks.parameters()).device)
     if settings.encoder_rate > 0:
         view = networks.features(view, torch.full((len(view),), settings.timestep, device=view.device))
-    return networks.diagnosis.logits_and_pooled(view, torch.stack(told).to(device) if told else None)
+    return view
+
+
+def _logits_and_pooled(
+    networks: PlaneNetworks, features: torch.Tensor, series: Sequence[SeriesViews]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (batch, findings) and pooled features (batch, channels) of the series' feature maps."""
+    assert networks.diagnosis is not None
+    told = [one.statistics for one in series if one.statistics is not None]
+    return networks.diagnosis.logits_and_pooled(features, torch.stack(told).to(features.device) if told else None)

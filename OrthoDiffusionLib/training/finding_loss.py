@@ -30,15 +30,17 @@ class FindingLoss:
         self._weight = weight if balanced else torch.ones_like(positive)
         self.shift = self._weight.log()
 
-    def of(self, logits: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """The mean over what is known of these studies.
+    def of(self, logits: torch.Tensor, rows: torch.Tensor, among: torch.Tensor | None = None) -> torch.Tensor:
+        """The mean over what is known of these studies; of a part of a step's, its share in the step's mean.
 
         Args:
             logits: (batch, findings).
             rows: of the studies, integers (batch,).
+            among: of all studies of the step; None where these are all.
         """
         known = self._known[rows]
+        counted = known if among is None else self._known[among]
         losses = functional.binary_cross_entropy_with_logits(
             logits, self._truth[rows], pos_weight=self._weight, reduction="none"
         )
-        return (losses * known).sum() / known.sum().clamp(min=1)
+        return (losses * known).sum() / counted.sum().clamp(min=1)

@@ -213,6 +213,8 @@ class DiagnosisSettings(FineTuneSettings):
             plane's own decoder over all slices; it needs networks of `train-segmentation`, and a frozen encoder. The
             studies should be others than those of the decoder's training, whose masks are too good.
         epochs: over the training studies.
+        together: windows that go through the networks at a time; gradients of a step's parts are summed. 0 for all.
+        precision: of the encoder's multiplications in training; what heads are calibrated on is in float32, as in runs.
         views: windows of each series that the training sees: the centre one, and others shifted by one slice or turned.
         folds: parts of the patients; each study's logit for gate and calibration is from heads that saw no study of its
             patient.
@@ -226,6 +228,8 @@ class DiagnosisSettings(FineTuneSettings):
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
     epochs: int = Field(default=10, ge=1)
+    together: int = Field(default=0, ge=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
     views: int = Field(default=4, ge=1)
     folds: int = Field(default=5, ge=2)
     balanced: bool = True

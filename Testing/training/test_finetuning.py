@@ -387,6 +387,25 @@ def same_features(feature: torch.Tensor, present: torch.Tensor) -> LearntFrom:
     return LearntFrom(rows, [str(row) for row in rows], present, lambda _: [SeriesViews(feature, None)])
 
 
+@pytest.mark.parametrize(("changes", "tolerance"), [({"together": 2}, 1e-5), ({"precision": "bfloat16"}, 2e-2)])
+def test_the_encoder_learns_the_same_in_parts_and_nearly_so_in_bfloat16(
+    start: TrainedPlane, changes: dict[str, Any], tolerance: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    windows = torch.randn(6, 1, 1, 16, 16, 16, generator=generator)
+    present = (torch.rand(6, 8, generator=generator) < 0.5).float()
+    present[1, 2:] = torch.nan
+    source = same_features(windows[0], present)._replace(views=lambda row: [SeriesViews(windows[row], None)])
+    settings = DiagnosisSettings(epochs=2, batch=3, encoder_rate=1)
+    losses: list[list[float]] = []
+    for one in (settings, settings.model_copy(update=changes)):
+        losses.append([])
+        fitted(start, source, one, "cpu", lambda _, loss, __: losses[-1].append(loss))
+    assert len(losses[0]) == 4
+    assert losses[0][-1] != losses[0][0]
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
 def test_a_head_stops_early_where_patients_that_it_does_not_see_gain_no_more(start: TrainedPlane) -> None:
     """Findings of chance can only be learnt by heart; the loss on others soon rises."""
     generator = torch.Generator().manual_seed(0)
