@@ -94,7 +94,7 @@ def train_masks(plane: Plane, folder: Path, processes: int, rounds: int = len(MA
     output = folder / f"{plane.value}-masks-{rounds}"
     if not (output / DESCRIPTION).exists():
         start = _mask_start(plane, folder, processes, rounds)
-        settings = _mask_settings(plane, rounds)
+        settings = mask_settings(plane, rounds)
         studies = _mask_studies(folder, processes)
         trained = train_segmentation(
             start, studies, settings, _printer(plane), folder=output / UNFINISHED, log_folder=output
@@ -109,7 +109,7 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
     if rounds > 1:
         return load_plane(train_masks(plane, folder, processes, rounds - 1))
     images = pretrain_images(plane, folder, processes)
-    settings = _mask_settings(plane, rounds)
+    settings = mask_settings(plane, rounds)
     start = starting_point(str(images), plane, "knee", settings)
     if plane is Plane.SAGITTAL:
         return start
@@ -117,7 +117,8 @@ def _mask_start(plane: Plane, folder: Path, processes: int, rounds: int) -> Trai
     return carried_masks(start, masks, str(pretrain_images(Plane.SAGITTAL, folder, processes)), settings)
 
 
-def _mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
+def mask_settings(plane: Plane, rounds: int) -> SegmentationSettings:
+    """Of a plane's first, second or later training of masks."""
     # Another seed, for a round that drew the same windows would show little new.
     changes = [
         f"block={BLOCKS[plane]}",
