@@ -73,8 +73,8 @@ JOINT_MODELS: Mapping[str, JointModel] = {
         _knee,
         knee_findings.RATES,
         {Plane.AXIAL: (0.0, -4.0, 12.0), Plane.SAGITTAL: (0.0, -4.0, 4.0), Plane.CORONAL: (0.0, 2.0, 4.0)},
-        # No source but the one real knee at hand, whose field of view has its middle 24 mm over the joint line, and shows
-        # more of the thigh's muscles than phantoms whose middles all lie within 12 mm of it.
+        # No source but the one real knee at hand, whose field of view has its middle 24 mm over the joint line, and
+        # shows more of the thigh's muscles than phantoms whose middles all lie within 12 mm of it.
         (-10.0, 30.0),
     ),
     "ankle": JointModel(
