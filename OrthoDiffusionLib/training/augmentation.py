@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+BENDING_POINTS = 6
+"""Points along each axis of a window whose shifts bend it: 32 mm apart in a field of view of 160 mm."""
+
 
 def augment(
-    image: torch.Tensor, labels: torch.Tensor, size: int, generator: np.random.Generator
+    image: torch.Tensor, labels: torch.Tensor, size: int, generator: np.random.Generator, elastic: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn, scale and shift a window in its plane, and change its contrast.
+    """Turn, scale, shift and bend a window in its plane, and change its contrast.
 
     Left and right are never exchanged, nor up and down: the findings know medial from lateral, and the phantoms come
     of both sides.
@@ -21,8 +24,10 @@ def augment(
         image: (k, i, j), in [-1, 1].
         labels: integers, the same shape.
         size: pixels of the changed window along i and j.
-        generator: draws rotation (+-15 degrees), scale (+-15 %, and +-12 % more between the axes), shift (+-8 %) and
-            gamma (0.7 to 1.4).
+        generator: draws rotation (+-15 degrees), scale (+-15 %, and +-12 % more between the axes), shift (+-8 %),
+            gamma (0.7 to 1.4) and the bending.
+        elastic: largest standard deviation, in pixels of the changed window, of the shifts that bend it, alike in all
+            slices; up to 4 in SynthSeg (Billot et al. 2023, Med Image Anal 86:102789). With 0 nothing is drawn for it.
 
     Returns:
         image in [-1, 1] and labels, changed alike, both (k, size, size); labels are -1, not annotated, beyond the edge.
@@ -33,6 +38,8 @@ def augment(
     (cos, sin), (a, b) = (math.cos(angle), math.sin(angle)), 1 / scale
     matrix = torch.tensor([[a * cos, -b * sin, shift[0]], [a * sin, b * cos, shift[1]]], dtype=torch.float32)[None]
     grid = functional.affine_grid(matrix, [1, 1, size, size], align_corners=False)
+    if elastic:
+        grid = grid + _bending(size, elastic, generator)
     moved = functional.grid_sample(image[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
     # Beyond the window's edge the image goes on as a streak, of which nobody knows what it shows: -1, not annotated.
     truth = functional.grid_sample(labels[None].float() + 1, grid, mode="nearest", align_corners=False)[0] - 1
@@ -40,6 +47,14 @@ def augment(
     low, high = moved.min(), moved.max()
     unit = (moved - low) / (high - low + 1e-8)
     return unit.pow(gamma) * 2 - 1, truth.to(labels.dtype)
+
+
+def _bending(size: int, elastic: float, generator: np.random.Generator) -> torch.Tensor:
+    """Smooth shifts of all pixels, (1, size, size, 2), in halves of the window's edge as `grid_sample` counts."""
+    spread = generator.uniform(0, elastic) * 2 / size
+    points = generator.normal(0, spread, (1, 2, BENDING_POINTS, BENDING_POINTS)).astype(np.float32)
+    shifts = functional.interpolate(torch.from_numpy(points), size=(size, size), mode="bicubic", align_corners=True)
+    return shifts.permute(0, 2, 3, 1)
 
 
 CURVE_POINTS = 6

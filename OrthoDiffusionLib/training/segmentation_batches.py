@@ -110,7 +110,8 @@ def _draw(
         image, labels = scanned_window(study.anatomy, plane, prepared_size(size), _first_slice, generator)
     else:
         image, labels = _prepared_window(study, plane, generator)
-    window, truth = augment(torch.from_numpy(normalised(image)), torch.from_numpy(labels), size, generator)
+    whole, masks = torch.from_numpy(normalised(image)), torch.from_numpy(labels)
+    window, truth = augment(whole, masks, size, generator, settings.elastic)
     if generator.random() < settings.contrast_share:
         window = randomise_contrast(window, generator)
     return window, truth

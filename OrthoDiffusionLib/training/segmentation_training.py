@@ -45,6 +45,7 @@ Report = Callable[[int, float, float | None], None]
 SETTINGS_BEFORE = {
     "balanced": False,
     "crop_length": 0,
+    "elastic": 0.0,
     "optimiser": "adam",
     "scanned_share": 0.0,
     "split_seed": None,

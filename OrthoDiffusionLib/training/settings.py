@@ -156,6 +156,8 @@ class SegmentationSettings(FineTuneSettings):
             trained further keep more of what they knew of other images (Wortsman et al. 2022, "Robust fine-tuning of
             zero-shot models"). It needs a start with a decoder of the same form.
         balanced: whether voxels of structures that fill few of them weigh more in the cross entropy.
+        elastic: pixels by which windows are bent in their plane: largest standard deviation of the shifts of points a
+            fifth of a window apart; for label maps of few real knees, whose shapes repeat.
         contrast_share: share of the windows whose intensities go through a random curve.
         scanned_share: share of the windows that are scanned anew, each with a contrast, a resolution and artefacts of
             its own, from phantoms whose anatomy is kept; the others, and those of the validation, are cut out of the
@@ -179,6 +181,7 @@ class SegmentationSettings(FineTuneSettings):
     crop_share: float = Field(default=0.0, ge=0, le=1)
     start_share: float = Field(default=0.0, ge=0, lt=1)
     balanced: bool = False
+    elastic: float = Field(default=0.0, ge=0, le=8)
     contrast_share: float = Field(default=0.0, ge=0, le=1)
     scanned_share: float = Field(default=0.0, ge=0, le=1)
     optimiser: OptimiserKind = "adam"

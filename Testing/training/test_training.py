@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -87,14 +89,29 @@ def test_a_structure_that_was_given_up_is_pulled_back_when_balanced() -> None:
     assert pulls[1] > 5 * pulls[0] > 0
 
 
-def test_augmentation_moves_image_and_labels_alike() -> None:
+@pytest.mark.parametrize("elastic", [0.0, 4.0])
+def test_augmentation_moves_image_and_labels_alike(elastic: float) -> None:
     image = torch.full((16, 64, 64), -1.0)
     image[:, 20:44, 24:40] = 1.0
     labels = (image > 0).to(torch.int8)
-    moved, truth = augment(image, labels, 48, np.random.default_rng(3))
+    moved, truth = augment(image, labels, 48, np.random.default_rng(3), elastic)
     assert moved.shape == truth.shape == (16, 48, 48)
     overlap = ((moved > 0) & (truth == 1)).sum() / ((moved > 0) | (truth == 1)).sum()
     assert float(overlap) > 0.9
+
+
+def test_bending_bends_edges_without_tearing_them() -> None:
+    labels = torch.zeros(2, 160, 160, dtype=torch.int8)
+    labels[:, :, 80:] = 1
+    rows = np.arange(64)
+    bent: dict[float, list[float]] = {0.0: [], 4.0: []}
+    for elastic, seed in itertools.product(bent, range(8)):
+        _, truth = augment(labels.float(), labels, 128, np.random.default_rng(seed), elastic)
+        edge = (truth[0] == 1).double().argmax(dim=1).numpy()[32:96]
+        bent[elastic].append(np.abs(edge - np.polyval(np.polyfit(rows, edge, 1), rows)).max())
+        assert np.abs(np.diff(edge)).max() <= 4
+    assert max(bent[0.0]) <= 1
+    assert 2 < max(bent[4.0]) < 16
 
 
 def test_calibration_lowers_the_error() -> None:
