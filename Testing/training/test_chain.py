@@ -72,14 +72,14 @@ def test_from_phantoms_to_a_bundle_that_runs(tmp_path: Path) -> None:
             *begun, f"--set=sample_every={3 if plane == 'axial' else 0}",
         )  # fmt: skip
         told = orthodiffusion(
-            "train-segmentation", *common, "--from", pretrained, "--output", segmenting, "--set=steps=40",
-            "--set=batch=2", "--set=validate_every=20", "--set=learning_rate=0.005", *carried,
+            "train-segmentation", *common, "--from", pretrained, "--output", segmenting, "--set=steps=60",
+            "--set=batch=2", "--set=validate_every=30", "--set=learning_rate=0.005", *carried,
         )  # fmt: skip
-        assert "trained for 40 steps" in told
+        assert "trained for 60 steps" in told
         assert ("Decoder of the axial plane taken over" in told) == bool(carried)
         rows = list(csv.DictReader((segmenting / "losses.csv").open(encoding="utf-8")))
-        assert [int(row["step"]) for row in rows] == list(range(40))
-        assert [row["step"] for row in rows if row["dice"]] == ["19", "39"]
+        assert [int(row["step"]) for row in rows] == list(range(60))
+        assert [row["step"] for row in rows if row["dice"]] == ["29", "59"]
         orthodiffusion(
             "train-diagnosis", *common, "--from", segmenting, "--output", both, "--set=folds=3", "--set=epochs=10",
             "--set=views=2", "--set=learning_rate=0.005", f"--set=reads_structures={plane == 'axial'}",

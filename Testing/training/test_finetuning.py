@@ -321,7 +321,7 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
         train_segmentation(TrainedPlane(DESCRIPTION, other), studies, settings, lambda *_: None, folder=tmp_path)
     with pytest.raises(OrthoDiffusionError, match="published decoder does not fit"):
         train_segmentation(start, studies, SegmentationSettings(decoder="published"), lambda *_: None)
-    with pytest.raises(OrthoDiffusionError, match="Parts of 10 pixels"):
+    with pytest.raises(OrthoDiffusionError, match="Parts of 10 x 10 pixels"):
         train_segmentation(start, studies, settings.model_copy(update={"crop": 10}), lambda *_: None)
 
 
