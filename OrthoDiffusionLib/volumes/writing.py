@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nibabel
 import numpy as np
@@ -55,14 +55,11 @@ def _write(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64])
     image.set_qform(affine, SCANNER_CODE)
     image.header.set_xyzt_units("mm")
     suffix = ".nii.gz" if path.name.endswith(".nii.gz") else ".nii"
-    partial: Path | None = None
+    # Not by `mkstemp`, whose files nobody but their owner may read, whatever the umask.
+    partial = path.with_name(f".partial-{uuid4().hex}{suffix}")
     try:
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
         nibabel.save(image, partial)
-        os.replace(partial, path)
-        partial = None
+        partial.replace(path)
     except OSError as error:
         if is_disk_full(error):
             raise OrthoDiffusionError(
@@ -75,5 +72,6 @@ def _write(path: Path, array: npt.NDArray[Any], affine: npt.NDArray[np.float64])
             detail=str(error),
         ) from error
     finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        # Where its folder is none, it cannot even be looked for.
+        with suppress(OSError):
+            partial.unlink()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nibabel
@@ -42,12 +43,24 @@ def test_nothing_of_the_source_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_series(tmp_path / "a.nii")[0].array, volume.array)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_labels(tmp_path / "labels.nii.gz", np.zeros((2, 3, 4)), np.eye(4))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "labels.nii.gz").stat().st_mode & 0o777 == 0o640
+
+
 def test_labels_beyond_int16_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_labels(tmp_path / "a.nii", np.full((4, 4, 4), 40000), np.eye(4))
 
 
-def test_missing_folder_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("parent", ["missing", "file"])
+def test_missing_folder_is_said(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(OrthoDiffusionError) as caught:
-        write_labels(tmp_path / "missing" / "a.nii.gz", np.zeros((4, 4, 4)), np.eye(4))
+        write_labels(tmp_path / parent / "a.nii.gz", np.zeros((4, 4, 4)), np.eye(4))
     assert caught.value.kind is ErrorKind.OUTPUT_NOT_WRITABLE
