@@ -178,13 +178,14 @@ def train_diagnosis(
 
     Example: orthodiffusion train-diagnosis --plane axial --from axial --dataset knees.json --output axial-both
     """
-    with reported(when_short=FEWER_AT_A_TIME):
+    with reported(kept="What was done is kept; the same command goes on from there.", when_short=FEWER_AT_A_TIME):
         from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis as train
         from OrthoDiffusionLib.training.fusion_data import HELD_OUT
         from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
         from OrthoDiffusionLib.training.pooled_features import save_pooled
         from OrthoDiffusionLib.training.prepared_size import prepared_size
+        from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.settings import DiagnosisSettings
         from OrthoDiffusionLib.training.starting_points import features_of_source, starting_point
         from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, save_plane
@@ -205,12 +206,14 @@ def train_diagnosis(
                 training_device(),
                 (cache or output / "cache") / "features",
                 output,
+                output / UNFINISHED,
             )
         trained = left_out.told(trained)
         # It comes last, for a folder with it is whole; an earlier training's must not stand beside these features.
         (output / DESCRIPTION).unlink(missing_ok=True)
         save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})
+        shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         table = Table("finding", "AUROC out of fold")
         for key, value in held_out_auroc(
             held_out, [f.key for f in load_joint(trained.description.joint).findings]

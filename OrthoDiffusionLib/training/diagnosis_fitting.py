@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -16,12 +16,15 @@ from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
 from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
+from OrthoDiffusionLib.training.checkpoints import copied_state
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
-from OrthoDiffusionLib.training.divergence import SeenStudy, naming_studies, stop_unless_finite
+from OrthoDiffusionLib.training.divergence import SeenStudy, go_on, kept_until, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
+from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
+from OrthoDiffusionLib.training.unfinished_head import HeadProgress, UnfinishedHead
 
 READING_RATE = 20.0
 """Learning rate of the reading of structures, over that of pooling and head: it is a regression on a dozen standardised
@@ -63,6 +66,7 @@ def fitted(
     settings: DiagnosisSettings,
     device: torch.device | str,
     told: Told = lambda step, loss, validation: None,
+    kept: UnfinishedHead | None = None,
 ) -> FittedHead:
     """Fit a new head, and the encoder with it where the settings say so.
 
@@ -74,10 +78,14 @@ def fitted(
         source: studies to learn from.
         settings: of the training.
         device: to train on.
-        told: each step's loss.
+        told: each step's loss, and first those of the steps that an interrupted training had done.
+        kept: checkpoints, from which an interrupted training goes on; asked to end (SIGTERM), it saves one first. None
+            for none.
 
     Raises:
-        OrthoDiffusionError: TRAINING_DIVERGED, with the studies that the step saw.
+        OSError: when a checkpoint cannot be written.
+        OrthoDiffusionError: TRAINING_DIVERGED, with the studies that the step saw; BAD_SETTINGS, when the checkpoints
+            are of another training; CANCELLED, when it was asked to end and keeps checkpoints.
     """
     rows, waiting = _parts(source, settings)
     networks = _new_networks(start, settings)
@@ -88,41 +96,58 @@ def fitted(
         head.reading.prepare(torch.stack(known), read_by_findings(load_joint(start.description.joint)))
     networks.to(device)
     optimiser = _optimiser(networks, settings)
-    generator = np.random.Generator(np.random.PCG64([settings.seed, 1]))
     findings = FindingLoss(source.present[rows].to(device), balanced=settings.balanced)
     waited_for = FindingLoss(source.present[waiting], balanced=settings.balanced) if waiting else None
-    steps = settings.epochs * math.ceil(len(rows) / settings.batch)
-    step, lowest, best, best_epoch = 0, math.inf, None, 0
-    epoch = 0
-    while epoch < settings.epochs and epoch - best_epoch < (settings.patience or settings.epochs):
-        networks.train()
-        order = generator.permutation(len(rows))
-        for first in range(0, len(order), settings.batch):
-            chosen = order[first : first + settings.batch]
-            drawn = [_drawn_view(source.views(rows[index]), generator) for index in chosen]
+    in_epoch = math.ceil(len(rows) / settings.batch)
+    steps = settings.epochs * in_epoch
+    done = HeadProgress(np.random.Generator(np.random.PCG64([settings.seed, 1])))
+    if kept is not None:
+        kept.take_up(networks, optimiser, done)
+    for step, (loss, validation) in enumerate(done.losses):
+        told(step, loss, None if math.isnan(validation) else validation)
+    saved = done.step
+    # Without checkpoints there is nothing to save first.
+    heard = nullcontext(lambda: False) if kept is None else asked_to_stop()
+    with heard as stopping:
+        while done.step < steps and done.step // in_epoch - done.best_epoch < (settings.patience or settings.epochs):
+            step = done.step
+            networks.train()
+            if step % in_epoch == 0:
+                done.order = done.generator.permutation(len(rows))
+            chosen = done.order[step % in_epoch * settings.batch :][: settings.batch]
+            drawn = [_drawn_view(source.views(rows[index]), done.generator) for index in chosen]
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * settings.learning_rate * along_cosine(step, steps)
             optimiser.zero_grad(set_to_none=True)
             last = _learnt(networks, drawn, torch.from_numpy(chosen).to(device), findings, settings)
-            with naming_studies(step, partial(_seen, source, [rows[index] for index in chosen], drawn)):
+            seen = partial(_seen, source, [rows[index] for index in chosen], drawn)
+            said = () if kept is None else (kept_until(saved), go_on(saved))
+            with naming_studies(step, seen, *said):
                 stop_unless_finite(last, networks.parameters(), step)
             optimiser.step()
-            if waited_for is None or first + settings.batch < len(order):
-                told(step, last, None)
-            step += 1
-        epoch += 1
-        if waited_for is not None:
-            networks.eval()
-            logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
-            now = float(waited_for.of(logits, torch.arange(len(waiting))))
-            told(step - 1, last, now)
-            if now < lowest:
-                lowest, best, best_epoch = now, copy.deepcopy(networks.state_dict()), epoch
-    if best is not None:
-        networks.load_state_dict(best)
+            now = math.nan
+            epoch, left = divmod(step + 1, in_epoch)
+            if waited_for is not None and not left:
+                networks.eval()
+                logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
+                now = float(waited_for.of(logits, torch.arange(len(waiting))))
+                if now < done.lowest:
+                    done.lowest, done.best, done.best_epoch = now, copied_state(networks), epoch
+            done.losses.append((last, now))
+            told(step, last, None if math.isnan(now) else now)
+            stopped = stopping()
+            if kept is not None and (stopped or kept.is_due(done.step)):
+                kept.save(networks, optimiser, done)
+                saved = done.step
+            if stopped and done.step < steps:
+                raise stopped_after(done.step)
+    if kept is not None and saved < done.step:
+        kept.save(networks, optimiser, done)
+    if done.best is not None:
+        networks.load_state_dict(done.best)
     with torch.no_grad():
         head.head.net.bias.sub_(findings.shift)
-    return FittedHead(networks.eval(), best_epoch if best is not None else epoch)
+    return FittedHead(networks.eval(), done.best_epoch if done.best is not None else done.step // in_epoch)
 
 
 def _learnt(

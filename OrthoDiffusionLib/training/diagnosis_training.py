@@ -32,6 +32,7 @@ from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.stage_report import StageReport
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
+from OrthoDiffusionLib.training.unfinished_head import UnfinishedHead
 
 LOSSES = ("loss", "validation")
 """What is logged of a head: loss of each step, and on held-out patients after each epoch."""
@@ -63,8 +64,11 @@ def train_diagnosis(
     device: torch.device | str = "cpu",
     folder: Path | None = None,
     log_folder: Path | None = None,
+    checkpoints: Path | None = None,
 ) -> DiagnosisTraining:
     """Train a head on all studies, after a head for each fold without that fold's patients.
+
+    Interrupted and started again with the same arguments, it goes on with what is kept and ends with the same weights.
 
     With a frozen encoder its feature maps are computed once; else the encoder is trained anew for every fold. A
     segmentation decoder of `start` is kept when the encoder is frozen, and dropped when it changes. A patient is in the
@@ -81,13 +85,17 @@ def train_diagnosis(
         log_folder: of `losses.csv` and the same for TensorBoard, of the head of all studies and, once it is trained, of
             each fold's in `folds/`: each step's loss, and with `patience` the loss on held-out patients after each
             epoch; None for none.
+        checkpoints: folder of what is kept of an encoder that is being trained, which takes long; to be removed when
+            the result is kept. None for none; a frozen encoder's head takes seconds and has none.
 
     Raises:
-        OSError: when feature maps, the folds' answers or losses cannot be kept, or a prepared study cannot be read.
+        OSError: when feature maps, the folds' answers, checkpoints or losses cannot be kept, or a prepared study cannot
+            be read.
         OrthoDiffusionError: EMPTY_STUDY, when there are fewer patients than folds, or all of them came into one;
-            BAD_SETTINGS, when structures are to be read and there are no masks, or the joint says of no finding where
-            it shows; UNREADABLE_FILE, when kept feature maps cannot be read again; TRAINING_DIVERGED, with the studies
-            that the step saw.
+            BAD_SETTINGS, when structures are to be read and there are no masks, the joint says of no finding where it
+            shows, or the checkpoints are of another training; UNREADABLE_FILE, when kept feature maps cannot be read
+            again; TRAINING_DIVERGED, with the studies that the step saw; CANCELLED, when it was asked to end and keeps
+            checkpoints.
     """
     plane = start.description.plane
     usable = [study for study in studies if plane in study.depths and np.isfinite(study.present).any()]
@@ -110,7 +118,12 @@ def train_diagnosis(
     for number in range(settings.folds):
         report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
         rest = torch.nonzero(fold != number)[:, 0].tolist()
-        answers = kept.answers(number, partial(_fold_answers, start, source._replace(rows=rest), settings, device))
+        unfinished = _unfinished(checkpoints, f"fold-{number + 1}", kept, settings)
+        train = partial(_fold_answers, start, source._replace(rows=rest), settings, device, unfinished)
+        answers = kept.answers(number, train)
+        if checkpoints is not None and folder is not None:
+            # Of the published size, those of a fold take gigabytes, and its answers are kept.
+            shutil.rmtree(checkpoints / f"fold-{number + 1}", ignore_errors=True)
         if log_folder is not None:
             _write_losses(log_folder / FOLD_LOGS / str(number + 1), answers.losses)
         pooled.append(answers.pooled)
@@ -119,7 +132,8 @@ def train_diagnosis(
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
     with loss_log(log_folder, 0, LOSSES) as log:
-        networks, epochs = fitted(start, source, settings, device, log)
+        unfinished = _unfinished(checkpoints, "all", kept, settings)
+        networks, epochs = fitted(start, source, settings, device, log, unfinished)
     pooled.append(torch.stack([study_answer(networks, views(index), settings)[1] for index in everyone]))
     told = held_out_auroc(held_out, [finding.key for finding in joint.findings])
     figure = f"; out of fold, macro-AUROC {np.mean(list(told.values())):.2f} over {len(told)} findings" if told else ""
@@ -190,15 +204,29 @@ def _views(
     return KeptFeatureMaps(studies, start, settings, folder, tell, device)
 
 
+def _unfinished(
+    checkpoints: Path | None, part: str, kept: KeptFolds, settings: DiagnosisSettings
+) -> UnfinishedHead | None:
+    """The checkpoints of a fold or of all studies."""
+    if checkpoints is None or settings.encoder_rate == 0:
+        return None
+    about = {"training": kept.digest, "settings": settings.model_dump(mode="json")}
+    return UnfinishedHead(checkpoints / part, about, settings.save_every)
+
+
 def _fold_answers(
-    start: TrainedPlane, source: LearntFrom, settings: DiagnosisSettings, device: torch.device | str
+    start: TrainedPlane,
+    source: LearntFrom,
+    settings: DiagnosisSettings,
+    device: torch.device | str,
+    unfinished: UnfinishedHead | None,
 ) -> FoldAnswers:
     losses: list[tuple[float, float]] = []
 
     def keep(step: int, loss: float, validation: float | None) -> None:
         losses.append((loss, math.nan if validation is None else validation))
 
-    networks = fitted(start, source, settings, device, keep).networks
+    networks = fitted(start, source, settings, device, keep, unfinished).networks
     told = [study_answer(networks, source.views(index), settings) for index in range(len(source.patients))]
     logits, pooled = (torch.stack(values) for values in zip(*told, strict=True))
     return FoldAnswers(logits, pooled, torch.tensor(losses, dtype=torch.float64))

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.datasets.whole_files import write_whole
+from OrthoDiffusionLib.training.resuming import FREE
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
@@ -47,6 +48,9 @@ class KeptFolds:
         studies: that it is trained on, in order.
         fold: of each study.
         settings: of the training.
+
+    Attributes:
+        digest: of all that tells the training from others.
     """
 
     def __init__(
@@ -63,11 +67,11 @@ class KeptFolds:
             "start": start.description.model_dump(mode="json"),
             "studies": studies_digest(studies),
             "fold": list(fold),
-            "settings": settings.model_dump(mode="json"),
+            "settings": settings.model_dump(mode="json", exclude={FREE}),
         }
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         digest.update(weights_bytes(start.networks.state_dict()))
-        self._digest = digest.hexdigest()[:16]
+        self.digest = digest.hexdigest()[:16]
 
     def answers(self, number: int, train: Callable[[], FoldAnswers]) -> FoldAnswers:
         """Those of a fold: as they were kept, or as training makes them.
@@ -77,7 +81,7 @@ class KeptFolds:
         """
         if self._folder is None:
             return train()
-        path = self._folder / f"fold-{number}-{self._digest}.safetensors"
+        path = self._folder / f"fold-{number}-{self.digest}.safetensors"
         try:
             return FoldAnswers(**load_file(path))
         except (FileNotFoundError, SafetensorError):

@@ -224,6 +224,7 @@ class DiagnosisSettings(FineTuneSettings):
         balanced: findings that are rare weigh more, up to ten times.
         patience: epochs without a lower loss on `validation_share` of the patients after which training ends, with the
             weights of the best; 0 for all epochs on all patients.
+        save_every: steps between checkpoints of an encoder that is trained too.
     """
 
     encoder_rate: float = Field(default=0.0, ge=0, le=1)
@@ -237,6 +238,7 @@ class DiagnosisSettings(FineTuneSettings):
     folds: int = Field(default=5, ge=2)
     balanced: bool = True
     patience: int = Field(default=0, ge=0)
+    save_every: int = Field(default=100, ge=1)
 
 
 class FusionSettings(BaseModel):

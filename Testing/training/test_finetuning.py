@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,9 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.splits import folds
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training import diagnosis_training, kept_feature_maps
+from OrthoDiffusionLib.training import diagnosis_fitting, diagnosis_training, kept_feature_maps
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, study_answer
-from OrthoDiffusionLib.training.diagnosis_training import train_diagnosis
+from OrthoDiffusionLib.training.diagnosis_training import DiagnosisTraining, train_diagnosis
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, drawn_views
 from OrthoDiffusionLib.training.divergence import stop_unless_finite
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
@@ -207,6 +209,68 @@ def test_an_interrupted_diagnosis_goes_on_with_the_folds_that_are_left(
         assert [int(row[0]) for row in rows] == list(range(len(rows)))
         assert [bool(row[2]) for row in rows] == [False] * (len(rows) - 1) + [True], "one epoch"
     assert list((logs[1] / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_an_encoder_that_learns_findings_goes_on_exactly_where_it_was(
+    start: TrainedPlane,
+    studies: list[CachedStudy],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int,
+) -> None:
+    settings = DiagnosisSettings(
+        folds=2, epochs=2, views=2, batch=1, encoder_rate=0.05, save_every=2, patience=patience, validation_share=0.2
+    )
+    steps: list[int] = []
+    learnt = diagnosis_fitting._learnt
+    calls_before: dict[int, Callable[[], None]] = {}
+
+    def stopping(*arguments: Any) -> float:
+        steps.append(len(steps))
+        calls_before.get(len(steps), lambda: None)()
+        return learnt(*arguments)
+
+    def kill() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(diagnosis_fitting, "_learnt", stopping)
+    logs = tmp_path / "whole", tmp_path / "again"
+    whole = train_diagnosis(start, studies, settings, lambda *_: None, log_folder=logs[0])
+    needed = len(steps)
+    first_fold = (logs[0] / "folds/1/losses.csv").read_text(encoding="utf-8").count("\n") - 1
+    assert first_fold >= 4
+
+    def train(**changes: Any) -> DiagnosisTraining:
+        steps.clear()
+        changed = settings.model_copy(update=changes)
+        folders = tmp_path / "kept", logs[1], tmp_path / "unfinished"
+        return train_diagnosis(start, studies, changed, lambda *_: None, "cpu", *folders)
+
+    # The fourth step is the first that the checkpoint of two steps does not know; that of all studies comes last.
+    calls_before[4] = kill
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+        train(learning_rate=1e-4)
+    calls_before.clear()
+    calls_before[1] = partial(os.kill, os.getpid(), signal.SIGTERM)
+    with pytest.raises(OrthoDiffusionError, match="stopped after 3 steps; the checkpoint is kept"):
+        train()
+    calls_before.clear()
+    again = train(save_every=1)
+    assert len(steps) == needed - 3
+    assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["all"]
+    assert same(list(again.trained.networks.state_dict().values()), list(whole.trained.networks.state_dict().values()))
+    assert again.trained.description == whole.trained.description
+    assert torch.equal(again.pooled.features, whole.pooled.features)
+    for name in ("losses.csv", "folds/1/losses.csv", "folds/2/losses.csv"):
+        first, second = ((folder / name).read_text(encoding="utf-8") for folder in logs)
+        assert first == second, name
+    # Killed before the result was written, it has nothing left to do.
+    done = train()
+    assert not steps
+    assert same(list(done.trained.networks.state_dict().values()), list(whole.trained.networks.state_dict().values()))
 
 
 def test_a_frozen_encoder_keeps_the_other_head(start: TrainedPlane, studies: list[CachedStudy], tmp_path: Path) -> None:
