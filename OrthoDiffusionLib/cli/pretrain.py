@@ -72,12 +72,14 @@ def pretrain(
     ):
         from OrthoDiffusionLib.training.configurations import load_settings
         from OrthoDiffusionLib.training.prepared_size import prepared_size
+        from OrthoDiffusionLib.training.pretraining import check_batch
         from OrthoDiffusionLib.training.pretraining import pretrain as train
         from OrthoDiffusionLib.training.processes import launched, training_fabric
         from OrthoDiffusionLib.training.settings import PretrainSettings
         from OrthoDiffusionLib.training.whole_networks import whole_network
 
         settings = load_settings(PretrainSettings, config, change or ())
+        check_batch(settings, devices * nodes)
         check_writable(output)
         network = None
         if start is not None:

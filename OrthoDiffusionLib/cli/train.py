@@ -134,7 +134,8 @@ def train_segmentation(
             keep_anatomies=settings.scanned_share > 0,
             maps=maps,
         )
-        if missing := never_shown(studies, plane, begun.description.joint):
+        have_masks = any(any(study.masked.get(plane, ())) for study in studies)
+        if have_masks and (missing := never_shown(studies, plane, begun.description.joint)):
             err.print(
                 f"[yellow]Warning:[/] No mask shows: {named(missing)}. The networks will never find them.",
                 soft_wrap=True,
@@ -209,7 +210,8 @@ def train_diagnosis(
                 output / UNFINISHED,
             )
         trained = left_out.told(trained)
-        # It comes last, for a folder with it is whole; an earlier training's must not stand beside these features.
+        # It comes last, for a folder with it is whole; there is one where the command was killed before it removed the
+        # checkpoints.
         (output / DESCRIPTION).unlink(missing_ok=True)
         save_pooled(output, pooled)
         save_plane(output, trained, {HELD_OUT: held_out})

@@ -19,11 +19,13 @@ def check_training_output(output: Path, description: str) -> None:
         OrthoDiffusionError: OUTPUT_NOT_WRITABLE, DISK_FULL; USAGE for a finished training, which the same command would
             otherwise do once more, and write over.
     """
+    from OrthoDiffusionLib.training.checkpoints import PREFIX
     from OrthoDiffusionLib.training.resuming import UNFINISHED
 
     check_writable(output)
     # Killed after its last file, before its checkpoints were removed, a training goes on from those and ends at once.
-    if (output / description).exists() and not (output / UNFINISHED).exists():
+    checkpoints = (output / UNFINISHED).rglob(f"{PREFIX}*")
+    if (output / description).exists() and next(checkpoints, None) is None:
         raise OrthoDiffusionError(
             ErrorKind.USAGE,
             "The output folder holds a finished training.",

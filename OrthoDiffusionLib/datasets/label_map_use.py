@@ -17,7 +17,7 @@ from OrthoDiffusionLib.volumes.text_headers import MAX_HEADER_BYTES
 
 WITH_TEXT_HEADER = (".nrrd", ".nhdr", ".mha", ".mhd")
 
-VOXELS_ELSEWHERE = re.compile(rb"^(data ?file:|ElementDataFile\s*=\s*(?!LOCAL\s*$))", re.IGNORECASE | re.MULTILINE)
+VOXELS_ELSEWHERE = re.compile(rb"^(data ?file:|ElementDataFile\s*=(?!\s*LOCAL\s*$))", re.IGNORECASE | re.MULTILINE)
 """A line of a header, NRRD's or MetaImage's, that names other files."""
 
 

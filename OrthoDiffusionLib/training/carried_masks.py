@@ -93,8 +93,8 @@ def with_masks_of(start: TrainedPlane, images: TrainedPlane, masks: TrainedPlane
     assert networks.segmentation is not None and masks.networks.segmentation is not None
     networks.segmentation.load_state_dict(masks.networks.segmentation.state_dict())
     other = masks.description.plane.value
+    learnt = " ".join(masks.description.history[len(images.description.history) :]).rstrip(".")
     return TrainedPlane(description, networks.eval().requires_grad_(False)).told(
-        f"Decoder of the {other} plane taken over, and what its encoder had changed by with it"
-        f" ({masks.description.history[-1].rstrip('.')}).",
+        f"Decoder of the {other} plane taken over, and what its encoder had changed by with it ({learnt}).",
         encoder_saw=tuple(dict.fromkeys((*description.after("masks", 1.0), *masks.description.encoder_saw))),
     )

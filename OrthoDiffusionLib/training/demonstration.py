@@ -1,5 +1,5 @@
-"""The recipe of the demonstration model: `pretrain`, `train-segmentation`, `train-diagnosis`, `train-refinement`,
-`bundle export`.
+"""The recipe of the demonstration model: `pretrain`, `train-segmentation`, `train-diagnosis`, `train-fusion`,
+`train-refinement`, `bundle export`.
 
 `python -m OrthoDiffusionLib.training.demonstration --bundle DIR` makes it. Each stage of a plane is kept as soon as it
 is done, and an interrupted training goes on from its last checkpoint.

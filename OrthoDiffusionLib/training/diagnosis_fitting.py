@@ -139,7 +139,8 @@ def fitted(
             if kept is not None and (stopped or kept.is_due(done.step)):
                 kept.save(networks, optimiser, done)
                 saved = done.step
-            if stopped and done.step < steps:
+            # After the last step too, for other folds may follow.
+            if stopped:
                 raise stopped_after(done.step)
     if kept is not None and saved < done.step:
         kept.save(networks, optimiser, done)

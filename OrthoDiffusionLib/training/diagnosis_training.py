@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from OrthoDiffusionLib.training.kept_feature_maps import KeptFeatureMaps
 from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
+from OrthoDiffusionLib.training.resuming import check_parts
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.stage_report import StageReport
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
@@ -110,6 +111,9 @@ def train_diagnosis(
     source = LearntFrom(everyone, [study.patient for study in usable], present, views, [study.id for study in usable])
     fold = torch.tensor([fold_of[study.id] for study in usable])
     kept = KeptFolds(folder, start, usable, fold.tolist(), settings)
+    about = {"training": kept.digest, "settings": settings.model_dump(mode="json")}
+    if checkpoints is not None:
+        check_parts(checkpoints, about)
     held_out: dict[str, torch.Tensor] = {}
     pooled = []
     if log_folder is not None:
@@ -118,7 +122,7 @@ def train_diagnosis(
     for number in range(settings.folds):
         report(f"fold {number + 1} of {settings.folds}", 0.3 + 0.6 * number / settings.folds)
         rest = torch.nonzero(fold != number)[:, 0].tolist()
-        unfinished = _unfinished(checkpoints, f"fold-{number + 1}", kept, settings)
+        unfinished = _unfinished(checkpoints, f"fold-{number + 1}", about, settings)
         train = partial(_fold_answers, start, source._replace(rows=rest), settings, device, unfinished)
         answers = kept.answers(number, train)
         if checkpoints is not None and folder is not None:
@@ -132,7 +136,7 @@ def train_diagnosis(
             held_out[f"present/{usable[index].id}"] = present[index]
     report("all studies", 0.9)
     with loss_log(log_folder, 0, LOSSES) as log:
-        unfinished = _unfinished(checkpoints, "all", kept, settings)
+        unfinished = _unfinished(checkpoints, "all", about, settings)
         networks, epochs = fitted(start, source, settings, device, log, unfinished)
     pooled.append(torch.stack([study_answer(networks, views(index), settings)[1] for index in everyone]))
     told = held_out_auroc(held_out, [finding.key for finding in joint.findings])
@@ -205,12 +209,11 @@ def _views(
 
 
 def _unfinished(
-    checkpoints: Path | None, part: str, kept: KeptFolds, settings: DiagnosisSettings
+    checkpoints: Path | None, part: str, about: Mapping[str, Any], settings: DiagnosisSettings
 ) -> UnfinishedHead | None:
     """The checkpoints of a fold or of all studies."""
     if checkpoints is None or settings.encoder_rate == 0:
         return None
-    about = {"training": kept.digest, "settings": settings.model_dump(mode="json")}
     return UnfinishedHead(checkpoints / part, about, settings.save_every)
 
 

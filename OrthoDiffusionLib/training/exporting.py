@@ -135,8 +135,7 @@ def export_bundle(
         planes: folder of each plane's networks, as the training commands leave it; of a pre-training's, the bundle has
             the averaged encoder, to take features or to train heads on.
         card: what people know about the model.
-        fusion: folder of a fusion that was trained on these planes; None for their mean, or a gate where there are
-            enough held-out studies for one.
+        fusion: folder of a fusion that was trained on these planes; None for their mean.
         refinement: folder of a refinement that was trained on these planes' masks; None for none.
         half_precision: round the planes' weights to 16 bits, which halves the bundle; a reading of structures is
             small, and its centres and spreads are kept as they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -164,11 +165,21 @@ def _check_can_begin(fabric: Fabric, usable: Sequence[CachedStudy], plane: Plane
         raise OrthoDiffusionError(
             ErrorKind.EMPTY_STUDY, f"No study has a {plane.value} series.", "Choose another plane or dataset."
         )
-    if settings.batch % fabric.world_size:
+    check_batch(settings, fabric.world_size)
+
+
+def check_batch(settings: PretrainSettings, processes: int) -> None:
+    """Refuse a batch that some processes cannot share.
+
+    Raises:
+        OrthoDiffusionError: BAD_SETTINGS.
+    """
+    if settings.batch % processes:
+        nearest = math.ceil(settings.batch / processes) * processes
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
-            f"A batch of {settings.batch} cannot be shared among {fabric.world_size} processes.",
-            "Choose a batch that is a multiple of the number of processes.",
+            f"A batch of {settings.batch} cannot be shared among {processes} processes.",
+            f"Choose a multiple of their number, such as --set batch={nearest}.",
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
-from OrthoDiffusionLib.training.checkpoints import Checkpoint, latest_checkpoint
+from OrthoDiffusionLib.training.checkpoints import PREFIX, Checkpoint, latest_checkpoint
 
 UNFINISHED = "unfinished"
 """Folder in a training's output that holds its checkpoints until it is done."""
@@ -31,17 +31,39 @@ def taken_up(
         OrthoDiffusionError: BAD_SETTINGS, when the folder holds another training.
     """
     found = None if folder is None else latest_checkpoint(folder)
+    if folder is not None and next(folder.glob(f"*/{PREFIX}*"), None) is not None:
+        raise _another_training()
     if found is None:
         return None
     filled = {**(earlier or {}), **found.about}
     filled["settings"] = {**(earlier or {}).get("settings", {}), **filled["settings"]}
     if any(_compared(key, filled.get(key)) != _compared(key, value) for key, value in about.items()):
-        raise OrthoDiffusionError(
-            ErrorKind.BAD_SETTINGS,
-            "The output folder holds an unfinished training with another start, other studies or other settings.",
-            "Choose another folder, or what it was started with.",
-        )
+        raise _another_training()
     return found
+
+
+def check_parts(folder: Path, about: Mapping[str, Any]) -> None:
+    """Refuse, before long work, a folder of several networks' checkpoints that holds another training.
+
+    Args:
+        folder: with a folder for each network, or with nothing, or not there.
+        about: as for `taken_up`, of all of them.
+
+    Raises:
+        OrthoDiffusionError: BAD_SETTINGS.
+    """
+    if next(folder.glob(f"{PREFIX}*"), None) is not None:
+        raise _another_training()
+    for part in sorted(path.parent for path in folder.glob(f"*/{PREFIX}*")):
+        taken_up(part, about)
+
+
+def _another_training() -> OrthoDiffusionError:
+    return OrthoDiffusionError(
+        ErrorKind.BAD_SETTINGS,
+        "The output folder holds an unfinished training with another start, other studies or other settings.",
+        "Choose another folder, or what it was started with.",
+    )
 
 
 def _compared(key: str, value: Any) -> Any:

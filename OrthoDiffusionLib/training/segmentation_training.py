@@ -108,6 +108,7 @@ def train_segmentation(
     parts = training_split(patients, settings)
     train, validation = ([usable[index] for index in parts[name]] for name in ("train", "validation"))
     networks, description = _networks(start, settings)
+    missing = never_shown(train, plane, description.joint)
     networks.to(device)
     layout = _fastest_layout(networks, settings, device)
     size = description.window_size
@@ -167,7 +168,6 @@ def train_segmentation(
     trained = TrainedPlane(description, networks.eval().requires_grad_(False))
     lost = start.networks.diagnosis is not None and networks.diagnosis is None
     left = " The diagnosis head was left, for what it reads changed." if lost else ""
-    missing = never_shown(train, plane, description.joint)
     lacking = f" No mask that it learnt from shows: {named(missing)}." if missing else ""
     return trained.told(
         f"{_history(settings, step + 1, len(train))}; mean Dice {best:.3f} over all slices of"

@@ -88,7 +88,8 @@ def _of_pretraining(folder: Path, plane: Plane) -> WholeNetwork:
     if about["plane"] != plane.value:
         raise _wrong_plane(f"{folder} holds a pre-training of the {about['plane']} plane, not", plane)
     settings = pretrain_settings(about["settings"])
-    source = f"a {plane.value} pre-training of {about['step']} steps of {settings.windows}, sha256 {_digest(tensors)}"
+    trained = f"{about['step']} steps of {settings.windows}"
+    source = f"a pre-training of the {plane.value} plane, {trained}, sha256 {_digest(tensors)}"
     if before := about.get("start"):
         source += f", from {before}"
     sizes = (settings.base_channels, settings.channel_multipliers)

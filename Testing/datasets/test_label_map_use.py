@@ -121,6 +121,17 @@ def test_voxels_beside_a_header_are_part_of_the_key(tmp_path: Path, suffix: str)
     assert label_map_key(maps, 0) == before
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_voxels_within_a_file_are_not_read_for_its_key(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"map{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(knee().transpose(2, 1, 0)), str(path))
+    maps = LabelMapTurns((path,))
+    monkeypatch.setattr(LabelMapTurns, "label_map", lambda *_: pytest.fail("The voxels were read."))
+    assert label_map_key(maps, 0) == maps.key(0)
+
+
 def test_another_reader_makes_studies_of_label_maps_again_and_no_others(
     maps: Path, made: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

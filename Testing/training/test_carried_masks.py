@@ -115,4 +115,4 @@ def test_by_commands_a_plane_begins_with_another_planes_images_and_masks(tmp_pat
     assert "Decoder of the axial plane taken over" in told
     description = load_plane(tmp_path / "both").description
     assert (description.plane, description.timestep) == (Plane.CORONAL, 10)
-    assert "from a axial pre-training of 1 steps" in description.history[0]
+    assert "from a pre-training of the axial plane, 1 steps" in description.history[0]

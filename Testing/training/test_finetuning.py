@@ -270,6 +270,14 @@ def test_an_encoder_that_learns_findings_goes_on_exactly_where_it_was(
     # Killed before the result was written, it has nothing left to do.
     done = train()
     assert not steps
+    steps.clear()
+    for other in ({"learning_rate": 1e-4}, {"encoder_rate": 0.0}):
+        with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+            train(**other)
+    assert not steps, "refused before any fold is trained"
+    masks = SegmentationSettings(steps=1, batch=1)
+    with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
+        train_segmentation(start, studies, masks, lambda *_: None, folder=tmp_path / "unfinished")
     assert same(list(done.trained.networks.state_dict().values()), list(whole.trained.networks.state_dict().values()))
 
 
@@ -351,11 +359,11 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
 
     logs = tmp_path / "broken", tmp_path / "whole"
     with pytest.raises(KeyboardInterrupt):
-        train_segmentation(start, studies, settings, interrupted, folder=tmp_path, log_folder=logs[0])
+        train_segmentation(start, studies, settings, interrupted, folder=tmp_path / "unfinished", log_folder=logs[0])
     assert (logs[0] / "losses.csv").read_text(encoding="utf-8").count("\n") == 6
     told: list[int] = []
     again = train_segmentation(
-        start, studies, settings, lambda step, *_: told.append(step), folder=tmp_path, log_folder=logs[0]
+        start, studies, settings, lambda step, *_: told.append(step), folder=tmp_path / "unfinished", log_folder=logs[0]
     )
     whole = train_segmentation(start, studies, settings, lambda *_: None, log_folder=logs[1])
     assert told == [4, 5]
@@ -378,11 +386,13 @@ def test_interrupted_it_goes_on_exactly_where_it_was(
     assert same(list(again.networks.state_dict().values()), list(whole.networks.state_dict().values()))
     assert again.description == whole.description
     with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
-        train_segmentation(start, studies[2:], settings, lambda *_: None, folder=tmp_path)
+        train_segmentation(start, studies[2:], settings, lambda *_: None, folder=tmp_path / "unfinished")
     # Another pre-training of as many steps is described alike.
     other = empty_networks(DESCRIPTION, segmentation=False, diagnosis=False).eval()
     with pytest.raises(OrthoDiffusionError, match="unfinished training with another start"):
-        train_segmentation(TrainedPlane(DESCRIPTION, other), studies, settings, lambda *_: None, folder=tmp_path)
+        train_segmentation(
+            TrainedPlane(DESCRIPTION, other), studies, settings, lambda *_: None, folder=tmp_path / "unfinished"
+        )
     with pytest.raises(OrthoDiffusionError, match="published decoder does not fit"):
         train_segmentation(start, studies, SegmentationSettings(decoder="published"), lambda *_: None)
     with pytest.raises(OrthoDiffusionError, match="Parts of 10 x 10 pixels"):

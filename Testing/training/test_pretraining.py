@@ -389,6 +389,16 @@ def test_devices_that_are_not_known_are_refused(arguments: tuple[str, str], said
     assert refusal.value.kind is ErrorKind.USAGE
 
 
+def test_a_batch_that_processes_cannot_share_is_refused_before_studies_are_prepared(
+    dataset: Path, tmp_path: Path
+) -> None:
+    arguments = command(dataset, tmp_path / "output", "--devices", "3", "--nodes", "2")
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == ErrorKind.BAD_SETTINGS.exit_code
+    assert "such as --set batch=6." in " ".join(done.stderr.split())
+    assert not (tmp_path / "output").exists()
+
+
 def test_two_processes_leave_out_the_same_studies(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path)
     (tmp_path / "3-axial-image.nii.gz").write_bytes(b"no NIfTI")
