@@ -54,7 +54,7 @@ def check_parts(folder: Path, about: Mapping[str, Any]) -> None:
     """
     if next(folder.glob(f"{PREFIX}*"), None) is not None:
         raise _another_training()
-    for part in sorted(path.parent for path in folder.glob(f"*/{PREFIX}*")):
+    for part in sorted({path.parent for path in folder.glob(f"*/{PREFIX}*")}):
         taken_up(part, about)
 
 
