@@ -21,7 +21,7 @@ class Joint(BaseModel):
         region: of the body.
         structures: in label order.
         findings: in network order.
-        shows_in: keys of the structures within which, or at whose rim, a finding shows, by the finding's key; a finding
+        shows_in: keys of the structures within which, or around which, a finding shows, by the finding's key; a finding
             that is not there shows elsewhere.
     """
 

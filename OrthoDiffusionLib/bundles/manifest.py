@@ -77,6 +77,7 @@ class PlaneRecipe(_Part):
         diagnosis: weights file of the pooling and the per-plane logits, or None.
         pooling: the pooling's kind; bundles from before there was a choice have `self_attention`.
         reads_structures: whether the logits also come from statistics of the plane's own masks.
+        reads_around: whether these are also of what lies around the structures.
         encoder_training: how the encoder came to be, one sentence.
     """
 
@@ -88,12 +89,15 @@ class PlaneRecipe(_Part):
     diagnosis: str | None = None
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
+    reads_around: bool = False
     encoder_training: str
 
     @model_validator(mode="after")
     def _check_reading(self) -> PlaneRecipe:
         if self.reads_structures and (self.segmentation is None or self.diagnosis is None):
             raise ValueError("structures are read by a diagnosis head, and found by a segmentation decoder")
+        if self.reads_around and not self.reads_structures:
+            raise ValueError("what lies around structures is read only with these")
         if (self.segmentation or self.diagnosis) and not self.block.startswith("mid_"):
             raise ValueError("heads read the features of a middle block")
         return self
@@ -292,8 +296,9 @@ class BundleManifest(_Part):
         for recipe in content["planes"].values():
             if recipe["pooling"] == "self_attention":
                 del recipe["pooling"]
-            if not recipe["reads_structures"]:
-                del recipe["reads_structures"]
+            for name in ("reads_structures", "reads_around"):
+                if not recipe[name]:
+                    del recipe[name]
         if not content["refinement"]:
             del content["refinement"]
         fusion = content["fusion"]

@@ -111,7 +111,10 @@ def export_command(
     ] = None,
     refinement: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Output folder of train-refinement; without it masks have the networks' resolution."),
+        typer.Option(
+            help="Output folder of train-refinement, or the bundle whose masks the heads were trained on; without it "
+            "masks have the networks' resolution."
+        ),
     ] = None,
     half_precision: Annotated[
         bool, typer.Option("--half-precision", help="Round the planes' weights to 16 bits: half the size.")

@@ -83,7 +83,7 @@ def load_model(bundle: Bundle, device: torch.device) -> LoadedModel:
     planes = load_planes(bundle, device)
     network = _fusion_network(bundle)
     fusion = PlaneFusion(network, _clinical_fusion(bundle, network))
-    return LoadedModel(bundle, device, planes, fusion, _refinement(bundle, device))
+    return LoadedModel(bundle, device, planes, fusion, load_refining(bundle, device))
 
 
 def load_planes(bundle: Bundle, device: torch.device) -> dict[Plane, PlaneModel]:
@@ -108,6 +108,7 @@ def load_planes(bundle: Bundle, device: torch.device) -> dict[Plane, PlaneModel]
             skips=recipe.skips,
             pooling=recipe.pooling,
             reads_structures=recipe.reads_structures,
+            reads_around=recipe.reads_around,
         )
         encoder = read_weights(bundle, recipe.encoder)
         _fill(networks.encoder, _encoder_only(encoder), recipe.encoder)
@@ -121,21 +122,12 @@ def load_planes(bundle: Bundle, device: torch.device) -> dict[Plane, PlaneModel]
     return planes
 
 
-def _fusion_network(bundle: Bundle) -> FusionNetwork | None:
-    fusion = bundle.manifest.fusion
-    name = fusion.gate or fusion.head
-    if name is None:
-        return None
-    config = UNetConfig(bundle.manifest.network.base_channels, bundle.manifest.network.channel_multipliers)
-    # Both poolings join two vectors of the feature map's width.
-    network = make_fusion(fusion.kind, 2 * config.middle_channels, len(bundle.manifest.findings))
-    # A gate's file has the gate's tensors alone, as in bundles from before there were other kinds.
-    part = network.gate if isinstance(network, GatedPlanes) else network
-    _fill(part, read_weights(bundle, name), name)
-    return network.eval().requires_grad_(False)
+def load_refining(bundle: Bundle, device: torch.device) -> RefinementNetwork | None:
+    """The network that refines the planes' outlines; None for a bundle without one.
 
-
-def _refinement(bundle: Bundle, device: torch.device) -> RefinementNetwork | None:
+    Raises:
+        OrthoDiffusionError: as `load_model`.
+    """
     part = bundle.manifest.refinement
     if part is None:
         return None
@@ -150,6 +142,20 @@ def _refinement(bundle: Bundle, device: torch.device) -> RefinementNetwork | Non
         )
     _fill(network, tensors, part.weights)
     return fastest_layout(network.to(device)).eval().requires_grad_(False)
+
+
+def _fusion_network(bundle: Bundle) -> FusionNetwork | None:
+    fusion = bundle.manifest.fusion
+    name = fusion.gate or fusion.head
+    if name is None:
+        return None
+    config = UNetConfig(bundle.manifest.network.base_channels, bundle.manifest.network.channel_multipliers)
+    # Both poolings join two vectors of the feature map's width.
+    network = make_fusion(fusion.kind, 2 * config.middle_channels, len(bundle.manifest.findings))
+    # A gate's file has the gate's tensors alone, as in bundles from before there were other kinds.
+    part = network.gate if isinstance(network, GatedPlanes) else network
+    _fill(part, read_weights(bundle, name), name)
+    return network.eval().requires_grad_(False)
 
 
 def _clinical_fusion(bundle: Bundle, network: FusionNetwork | None) -> ClinicalFusion | None:

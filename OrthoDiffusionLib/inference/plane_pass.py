@@ -105,7 +105,8 @@ def plane_answer(model: PlaneModel, volume: Volume, seed: int, scores: ScoreVolu
     statistics = None
     if model.networks.diagnosis.reading is not None:
         assert scores is not None
-        found = structure_statistics(resize_slices(stack.array, model.window_size), scores.scores)
+        image = resize_slices(stack.array, model.window_size)
+        found = structure_statistics(image, scores.scores, around=model.networks.reads_around)
         statistics = torch.from_numpy(found).flatten()[None].to(features.device)
     logits, pooled = model.networks.diagnosis.logits_and_pooled(features, statistics)
     return PlaneAnswer(logits[0].float().cpu(), pooled[0].float().cpu())

@@ -12,7 +12,7 @@ from OrthoDiffusionLib.networks.pooling import make_pooling
 from OrthoDiffusionLib.networks.segmentation_decoder import SegmentationDecoder
 from OrthoDiffusionLib.networks.skip_decoder import SkipSegmentationDecoder
 from OrthoDiffusionLib.networks.structure_reading import StructureReading
-from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
+from OrthoDiffusionLib.networks.structure_statistics import statistics_of
 
 
 class PlaneDiagnosis(nn.Module):
@@ -72,6 +72,7 @@ class PlaneNetworks(nn.Module):
         skips: whether the decoder also sees the encoder's finer levels, which the published one does not.
         pooling: of the diagnosis head, `self_attention` or `global_local`.
         reads_structures: whether the diagnosis head reads the segmented structures too; it needs a decoder.
+        reads_around: whether it also reads what lies around them.
     """
 
     def __init__(
@@ -84,9 +85,11 @@ class PlaneNetworks(nn.Module):
         skips: bool = False,
         pooling: str = "self_attention",
         reads_structures: bool = False,
+        reads_around: bool = False,
     ) -> None:
         super().__init__()
         self.block = block
+        self.reads_around = reads_around
         self.encoder = DenoisingEncoder(config)
         channels = config.middle_channels
         self.segmentation: SegmentationDecoder | SkipSegmentationDecoder | None = None
@@ -96,7 +99,7 @@ class PlaneNetworks(nn.Module):
                 if skips
                 else SegmentationDecoder(channels, classes, doublings=len(config.widths) - 1)
             )
-        statistics = (classes - 1) * len(STATISTICS) if reads_structures and classes else 0
+        statistics = (classes - 1) * statistics_of(around=reads_around) if reads_structures and classes else 0
         self.diagnosis = PlaneDiagnosis(channels, findings, pooling, statistics) if findings else None
 
     def features(self, x_t: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

@@ -46,7 +46,10 @@ class StructureReading(nn.Module):
         self.spread.copy_(squares.sqrt().clamp(min=1e-3))
         self.reads.copy_(reads)
 
+    def standardised(self, statistics: torch.Tensor) -> torch.Tensor:
+        """Statistics (batch, statistics) in standard deviations; NaN counts as the mean over the training stacks."""
+        return torch.nan_to_num((statistics - self.centre) / self.spread, nan=0.0).clamp(-FARTHEST, FARTHEST)
+
     def forward(self, statistics: torch.Tensor) -> torch.Tensor:
-        """Map (batch, statistics) to logits (batch, findings); NaN counts as the mean over the training stacks."""
-        standardised = torch.nan_to_num((statistics - self.centre) / self.spread, nan=0.0).clamp(-FARTHEST, FARTHEST)
-        return standardised @ (self.weight * self.reads).T
+        """Map (batch, statistics) to logits (batch, findings), without a bias."""
+        return self.standardised(statistics) @ (self.weight * self.reads).T

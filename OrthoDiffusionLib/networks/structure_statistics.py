@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
+from OrthoDiffusionLib.networks.surrounding_statistics import AROUND, surrounding_statistics
+
 STATISTICS = (
     "mean",
     "spread",
@@ -43,7 +45,14 @@ without it."""
 NEIGHBOURS = np.ones((1, 3, 3), bool)
 
 
-def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -> npt.NDArray[np.float32]:
+def statistics_of(*, around: bool) -> int:
+    """How many statistics are told of each structure, with or without those of what lies around it."""
+    return len(STATISTICS) + (len(AROUND) if around else 0)
+
+
+def structure_statistics(
+    image: npt.NDArray[np.float32], scores: torch.Tensor, *, around: bool = False
+) -> npt.NDArray[np.float32]:
     """Statistics of each structure in one plane's stack, on the network's grid.
 
     Intensities are told on a scale on which the stack's 5th percentile is 0 and its 95th is 1. A structure's rim are
@@ -52,14 +61,16 @@ def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -
     Args:
         image: the stack, slices first, (k, i, j), in any unit.
         scores: class probabilities, background first, (classes, k, i, j), on the CPU.
+        around: whether `AROUND` is told of each structure too, after `STATISTICS`.
 
     Returns:
-        float32, (classes - 1, len(STATISTICS)); NaN for what cannot be told of a structure that was not found.
+        float32, (classes - 1, statistics_of(around=around)); NaN for what cannot be told of a structure that was not
+        found.
     """
     low, high = np.percentile(image, [5, 95])
     intensity = gaussian_filter((image - low) / max(float(high - low), 1e-6), (0, SMOOTHING, SMOOTHING))
     best, winner = (part.numpy() for part in scores.max(dim=0))
-    rows = np.full((len(scores) - 1, len(STATISTICS)), np.nan, np.float32)
+    rows = np.full((len(scores) - 1, statistics_of(around=around)), np.nan, np.float32)
     for row, label in zip(rows, range(1, len(scores)), strict=True):
         mask = winner == label
         row[INTENSITIES] = np.log1p(mask.mean() * USUAL_STACK)
@@ -73,4 +84,6 @@ def structure_statistics(image: npt.NDArray[np.float32], scores: torch.Tensor) -
         row[7] = max((np.percentile(part, 90) for part in slices), default=row[5])
         row[8:INTENSITIES] = np.percentile(rim, [50, 90]) if rim.size else np.nan
         row[INTENSITIES + 1] = best[mask].mean()
+        if around:
+            row[len(STATISTICS) :] = surrounding_statistics(intensity, mask, winner == 0)
     return rows

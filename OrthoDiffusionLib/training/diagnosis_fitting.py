@@ -13,23 +13,19 @@ import torch
 
 from OrthoDiffusionLib.anatomy import Joint, load_joint
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
-from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
-from OrthoDiffusionLib.networks.structure_statistics import STATISTICS
+from OrthoDiffusionLib.networks.plane_networks import PlaneDiagnosis, PlaneNetworks
+from OrthoDiffusionLib.networks.structure_statistics import statistics_of
 from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import copied_state
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
 from OrthoDiffusionLib.training.divergence import SeenStudy, go_on, kept_until, naming_studies, stop_unless_finite
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.learning_rate import along_cosine
+from OrthoDiffusionLib.training.reading_fit import fit_reading
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane, empty_networks
 from OrthoDiffusionLib.training.unfinished_head import HeadProgress, UnfinishedHead
-
-READING_RATE = 20.0
-"""Learning rate of the reading of structures, over that of pooling and head: it is a regression on a dozen standardised
-numbers for each finding, and starts from zero."""
-
 
 Told = Callable[[int, float, float | None], None]
 """Told each step, counted from 0, with its loss, and with the loss on held-out patients after the last of an epoch."""
@@ -70,6 +66,8 @@ def fitted(
 ) -> FittedHead:
     """Fit a new head, and the encoder with it where the settings say so.
 
+    A reading of structures is fitted first, and stays as it is while pooled features learn what they add to it.
+
     With `settings.patience`, a share of the patients is held out, and the networks of the epoch with the lowest loss on
     them are kept.
 
@@ -92,11 +90,19 @@ def fitted(
     head = networks.diagnosis
     assert head is not None
     if head.reading is not None:
-        known = [series.statistics for row in rows for series in source.views(row) if series.statistics is not None]
-        head.reading.prepare(torch.stack(known), read_by_findings(load_joint(start.description.joint)))
+        reads = read_by_findings(load_joint(start.description.joint), around=settings.reads_around)
+        loss = _fit_reading(head, source, rows, reads, settings.reading_penalty)
+        if not settings.pools_features:
+            torch.nn.init.zeros_(head.head.net.weight)
+            told(0, loss, None)
+            return FittedHead(networks.to(device).eval(), 0)
     networks.to(device)
     optimiser = _optimiser(networks, settings)
     findings = FindingLoss(source.present[rows].to(device), balanced=settings.balanced)
+    if head.reading is not None:
+        with torch.no_grad():
+            # It is taken off in the end, with what the weights of rare findings have added.
+            head.head.net.bias.add_(findings.shift)
     waited_for = FindingLoss(source.present[waiting], balanced=settings.balanced) if waiting else None
     in_epoch = math.ceil(len(rows) / settings.batch)
     steps = settings.epochs * in_epoch
@@ -151,6 +157,25 @@ def fitted(
     return FittedHead(networks.eval(), done.best_epoch if done.best is not None else done.step // in_epoch)
 
 
+def _fit_reading(
+    head: PlaneDiagnosis, source: LearntFrom, rows: Sequence[int], reads: torch.Tensor, penalty: float
+) -> float:
+    """Fit the reading of structures and the head's bias to all series of the studies; their mean cross entropy."""
+    assert head.reading is not None
+    series = [(row, one.statistics) for row in rows for one in source.views(row) if one.statistics is not None]
+    statistics = torch.stack([told for _, told in series])
+    present = source.present[[row for row, _ in series]]
+    head.reading.prepare(statistics, reads)
+    standardised = head.reading.standardised(statistics)
+    fit = fit_reading(standardised.double().numpy(), reads.numpy(), present.double().numpy(), penalty)
+    with torch.no_grad():
+        head.reading.weight.copy_(torch.from_numpy(fit.weight))
+        head.head.net.bias.copy_(torch.from_numpy(fit.bias))
+        logits = head.reading(statistics) + head.head.net.bias
+    head.reading.requires_grad_(False)
+    return FindingLoss(present, balanced=False).of(logits, torch.arange(len(present))).item()
+
+
 def _learnt(
     networks: PlaneNetworks,
     drawn: Sequence[SeriesViews],
@@ -176,8 +201,6 @@ def _optimiser(networks: PlaneNetworks, settings: DiagnosisSettings) -> torch.op
     head = networks.diagnosis
     assert head is not None
     groups = [{"params": [*head.pooling.parameters(), *head.head.parameters()], "share": 1.0}]
-    if head.reading is not None:
-        groups.append({"params": list(head.reading.parameters()), "share": READING_RATE})
     if settings.encoder_rate > 0:
         groups.append({"params": list(networks.encoder.parameters()), "share": settings.encoder_rate})
     return torch.optim.AdamW(groups, weight_decay=1e-2)
@@ -209,13 +232,13 @@ def study_answer(
         return logits.clone(), pooled.clone()
 
 
-def read_by_findings(joint: Joint) -> torch.Tensor:
+def read_by_findings(joint: Joint, *, around: bool) -> torch.Tensor:
     """Which statistics each finding reads: those of the structures it shows in, (findings, statistics), 0 or 1."""
     rows = [
         [float(structure.key in joint.shows_in.get(finding.key, ())) for structure in joint.structures]
         for finding in joint.findings
     ]
-    return torch.tensor(rows).repeat_interleave(len(STATISTICS), dim=1)
+    return torch.tensor(rows).repeat_interleave(statistics_of(around=around), dim=1)
 
 
 def _parts(source: LearntFrom, settings: DiagnosisSettings) -> tuple[list[int], list[int]]:

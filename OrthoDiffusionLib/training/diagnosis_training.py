@@ -103,7 +103,11 @@ def train_diagnosis(
     fold_of = _fold_of(studies, usable, plane, settings)
     joint = load_joint(start.description.joint)
     _check_can_read(start, joint, settings)
-    kind = {"pooling": settings.pooling, "reads_structures": settings.reads_structures}
+    kind = {
+        "pooling": settings.pooling,
+        "reads_structures": settings.reads_structures,
+        "reads_around": settings.reads_around,
+    }
     start = replace(start, description=start.description.model_copy(update=kind))
     views = _views(usable, start, settings, report, device, folder)
     everyone = range(len(usable))
@@ -142,8 +146,7 @@ def train_diagnosis(
     told = held_out_auroc(held_out, [finding.key for finding in joint.findings])
     figure = f"; out of fold, macro-AUROC {np.mean(list(told.values())):.2f} over {len(told)} findings" if told else ""
     trained = TrainedPlane(start.description, networks.to("cpu").eval().requires_grad_(False)).told(
-        f"Diagnosis head trained for {epochs} epochs on {len(usable)} studies, the encoder at"
-        f" {settings.encoder_rate:g} of its learning rate{figure}.{_doubts(start, settings)}",
+        f"{_learnt_from(settings, epochs, len(usable))}{figure}.{_doubts(start, settings)}",
         encoder_saw=start.description.after("findings", settings.encoder_rate),
     )
     return DiagnosisTraining(
@@ -250,6 +253,15 @@ def _views_of(
     studies: Sequence[CachedStudy], start: TrainedPlane, settings: DiagnosisSettings, number: int
 ) -> list[SeriesViews]:
     return drawn_views(studies[number], start, settings)
+
+
+def _learnt_from(settings: DiagnosisSettings, epochs: int, studies: int) -> str:
+    structures = "structures and what lies around them" if settings.reads_around else "structures"
+    if not settings.pools_features:
+        return f"Diagnosis head fitted to {structures} in {studies} studies"
+    read = f", to what {structures} leave unsaid" if settings.reads_structures else ""
+    rate = f"the encoder at {settings.encoder_rate:g} of its learning rate"
+    return f"Diagnosis head trained for {epochs} epochs on {studies} studies{read}, {rate}"
 
 
 def _doubts(start: TrainedPlane, settings: DiagnosisSettings) -> str:

@@ -108,7 +108,9 @@ def study_feature_maps(
         with torch.inference_mode():
             maps = [start.networks.features(view[None].to(device), timestep) for view in stack.views]
             kept = torch.cat(maps).cpu()
-        told = read_structures(start, study, index, device).clone() if settings.reads_structures else None
+        told = None
+        if settings.reads_structures:
+            told = read_structures(start, study, index, device, around=settings.reads_around).clone()
         # Tensors of inference mode cannot be learnt from.
         series.append(SeriesViews(kept.clone(), told))
     return series

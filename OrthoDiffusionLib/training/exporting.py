@@ -136,7 +136,8 @@ def export_bundle(
             the averaged encoder, to take features or to train heads on.
         card: what people know about the model.
         fusion: folder of a fusion that was trained on these planes; None for their mean.
-        refinement: folder of a refinement that was trained on these planes' masks; None for none.
+        refinement: folder of a refinement that was trained on these planes' masks, or of a bundle with one, where
+            encoders and decoders are that bundle's; None for none.
         half_precision: round the planes' weights to 16 bits, which halves the bundle; a reading of structures is
             small, and its centres and spreads are kept as they are.
 
@@ -223,6 +224,7 @@ def _recipe(trained: TrainedPlane) -> tuple[dict[str, Any], dict[str, Mapping[st
         "skips": about.skips,
         "pooling": about.pooling,
         "reads_structures": networks.diagnosis is not None and about.reads_structures,
+        "reads_around": networks.diagnosis is not None and about.reads_around,
         "encoder_training": " ".join(about.history),
         **files,
     }

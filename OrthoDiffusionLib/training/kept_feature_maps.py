@@ -87,6 +87,7 @@ def _digest(start: TrainedPlane, settings: DiagnosisSettings) -> str:
         "views": settings.views,
         "seed": settings.seed,
         "reads_structures": settings.reads_structures,
+        "reads_around": settings.reads_around,
     }
     parts = [start.networks.encoder] + ([start.networks.segmentation] if settings.reads_structures else [])
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())

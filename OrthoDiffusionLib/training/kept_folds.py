@@ -20,7 +20,7 @@ from OrthoDiffusionLib.training.resuming import FREE
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-FORMAT = 2
+FORMAT = 3
 """Of the files; another one trains all folds again."""
 
 

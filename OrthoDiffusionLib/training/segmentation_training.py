@@ -37,7 +37,7 @@ from OrthoDiffusionLib.training.segmentation_validation import VALIDATION_SIZE, 
 from OrthoDiffusionLib.training.settings import SegmentationSettings
 from OrthoDiffusionLib.training.shown_structures import named, never_shown
 from OrthoDiffusionLib.training.stopping import asked_to_stop, stopped_after
-from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks
+from OrthoDiffusionLib.training.trained_plane import NO_READING, PlaneDescription, TrainedPlane, empty_networks
 
 Report = Callable[[int, float, float | None], None]
 """Told the step (counted from 0), its loss, and the validation's mean Dice where there was one."""
@@ -289,7 +289,7 @@ def _networks(start: TrainedPlane, settings: SegmentationSettings) -> tuple[Plan
     before = start.networks.diagnosis
     keeps_diagnosis = before is not None and settings.encoder_rate == 0 and before.reading is None
     # A head that reads masks is dropped with the decoder that it knew.
-    description = start.description.model_copy(update={"skips": skips, "reads_structures": False})
+    description = start.description.model_copy(update={"skips": skips, **NO_READING})
     networks = empty_networks(description, segmentation=True, diagnosis=keeps_diagnosis)
     networks.encoder.load_state_dict(start.networks.encoder.state_dict())
     if networks.diagnosis is not None and before is not None:

@@ -215,6 +215,11 @@ class DiagnosisSettings(FineTuneSettings):
         reads_structures: whether the logits also come from statistics of each finding's structures, in masks of the
             plane's own decoder over all slices; it needs networks of `train-segmentation`, and a frozen encoder. The
             studies should be others than those of the decoder's training, whose masks are too good.
+        reads_around: whether these statistics are also of what lies around the structures, in two shells.
+        reading_penalty: of the regression on the statistics: half of it times the squared weights is added to the cross
+            entropy summed over the series; the fewer studies, the more it holds back.
+        pools_features: whether the logits come from pooled features; where they do not, structures alone are read. What
+            the features add is learnt with the reading of structures as it is.
         epochs: over the training studies.
         together: windows that go through the networks at a time; gradients of a step's parts are summed. 0 for all.
         precision: of the encoder's multiplications in training; what heads are calibrated on is in float32, as in runs.
@@ -231,6 +236,9 @@ class DiagnosisSettings(FineTuneSettings):
     learning_rate: float = Field(default=5e-4, gt=0)
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
+    reads_around: bool = False
+    reading_penalty: float = Field(default=3.0, gt=0)
+    pools_features: bool = True
     epochs: int = Field(default=10, ge=1)
     together: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -239,6 +247,12 @@ class DiagnosisSettings(FineTuneSettings):
     balanced: bool = True
     patience: int = Field(default=0, ge=0)
     save_every: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _something_is_read(self) -> DiagnosisSettings:
+        if not self.reads_structures and (self.reads_around or not self.pools_features):
+            raise ValueError("reads_around: true and pools_features: false need reads_structures: true")
+        return self
 
 
 class FusionSettings(BaseModel):

@@ -12,7 +12,9 @@ from OrthoDiffusionLib.training.prepared_stacks import segmented_stack
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 
-def read_structures(trained: TrainedPlane, study: CachedStudy, series: int, device: torch.device | str) -> torch.Tensor:
+def read_structures(
+    trained: TrainedPlane, study: CachedStudy, series: int, device: torch.device | str, *, around: bool = False
+) -> torch.Tensor:
     """Segment all slices of a series, and tell the structures' statistics.
 
     Args:
@@ -20,6 +22,7 @@ def read_structures(trained: TrainedPlane, study: CachedStudy, series: int, devi
         study: that has the series.
         series: of the networks' plane, counted from 0.
         device: of the networks.
+        around: whether what lies around the structures is told too.
 
     Returns:
         float32, (structures x statistics,), NaN where unknown.
@@ -28,4 +31,4 @@ def read_structures(trained: TrainedPlane, study: CachedStudy, series: int, devi
     structures = load_joint(trained.description.joint).structures
     with torch.inference_mode():
         keep_one_piece(stack.scores, [structure.label for structure in structures if structure.one_piece])
-        return torch.from_numpy(structure_statistics(stack.image, stack.scores)).flatten()
+        return torch.from_numpy(structure_statistics(stack.image, stack.scores, around=around)).flatten()

@@ -18,6 +18,7 @@ from OrthoDiffusionLib.training.source_bundles import source_bundle
 from OrthoDiffusionLib.training.trained_encoders import pretrained_encoder
 from OrthoDiffusionLib.training.trained_plane import (
     DESCRIPTION,
+    NO_READING,
     PlaneDescription,
     TrainedPlane,
     empty_networks,
@@ -119,6 +120,7 @@ def planes_of_bundle(bundle: Bundle) -> dict[Plane, TrainedPlane]:
             skips=recipe.skips,
             pooling=recipe.pooling,
             reads_structures=recipe.reads_structures,
+            reads_around=recipe.reads_around,
             history=(f"{manifest.name} {manifest.version}. {recipe.encoder_training}",),
         )
         planes[plane] = TrainedPlane(description, model.networks)
@@ -168,7 +170,7 @@ def _encoder_alone(trained: TrainedPlane, joint: str, settings: FineTuneSettings
             "joint": joint,
             "block": settings.block,
             "timestep": settings.timestep,
-            "reads_structures": False,
+            **NO_READING,
             "history": (*before.history, *moved),
         }
     )

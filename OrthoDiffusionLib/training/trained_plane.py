@@ -23,6 +23,9 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 DESCRIPTION = "plane.json"
 PARTS = ("encoder", "segmentation", "diagnosis")
 
+NO_READING = {"reads_structures": False, "reads_around": False}
+"""In the description of networks whose diagnosis head is gone."""
+
 Labels = Literal["masks", "findings"]
 """What a training learns from beside images."""
 
@@ -41,6 +44,7 @@ class PlaneDescription(BaseModel):
         skips: whether the decoder sees the encoder's finer levels.
         pooling: of the diagnosis head.
         reads_structures: whether that head reads the segmented structures too.
+        reads_around: whether it also reads what lies around them.
         encoder_saw: what labels the encoder has learnt from since its pre-training, in the folders of this library; of
             a bundle's encoder the history alone tells.
         history: a sentence for each training, in order; the first one is about the encoder.
@@ -58,6 +62,7 @@ class PlaneDescription(BaseModel):
     skips: bool = False
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
+    reads_around: bool = False
     encoder_saw: tuple[Labels, ...] = ()
     history: tuple[str, ...]
 
@@ -90,12 +95,13 @@ def empty_networks(description: PlaneDescription, *, segmentation: bool, diagnos
         skips=description.skips,
         pooling=description.pooling,
         reads_structures=description.reads_structures,
+        reads_around=description.reads_around,
     )
 
 
 def without_diagnosis(trained: TrainedPlane) -> TrainedPlane:
     """A plane's encoder and decoder, in networks of their own; it has a decoder."""
-    description = trained.description.model_copy(update={"reads_structures": False})
+    description = trained.description.model_copy(update=NO_READING)
     networks = empty_networks(description, segmentation=True, diagnosis=False)
     assert networks.segmentation is not None and trained.networks.segmentation is not None
     networks.encoder.load_state_dict(trained.networks.encoder.state_dict())

@@ -1,4 +1,4 @@
-"""A trained refinement in a folder: what `orthodiffusion train-refinement` hands on to a bundle."""
+"""A trained refinement in a folder: what `orthodiffusion train-refinement`, or another bundle, hands on to a bundle."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import Sha256
+from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
+from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.inference.model import load_refining
 from OrthoDiffusionLib.networks.refinement import RefinementNetwork
 from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import TrainedNetwork
 from OrthoDiffusionLib.training.settings import RefinementSettings
+from OrthoDiffusionLib.training.starting_points import planes_of_bundle
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
 DESCRIPTION = "refinement.json"
@@ -104,12 +109,36 @@ def save_refinement(folder: Path, trained: TrainedRefinement) -> None:
     (folder / DESCRIPTION).write_text(trained.description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load_refinement(folder: Path) -> TrainedRefinement:
-    """Read what `save_refinement` wrote.
+def refinement_of_bundle(bundle: Bundle) -> TrainedRefinement:
+    """A bundle's refinement, as if it had been trained just now.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no refinement, or not all of it.
+        OrthoDiffusionError: BAD_SETTINGS for a bundle without one; what `load_refining` and `load_planes` raise.
     """
+    part, network = bundle.manifest.refinement, load_refining(bundle, torch.device("cpu"))
+    if part is None or network is None:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The bundle “{bundle.manifest.name}” has no refinement.",
+            "Leave out --refinement, or train one: `orthodiffusion train-refinement`.",
+        )
+    planes = planes_of_bundle(bundle).items()
+    segmenting = {plane: trained for plane, trained in planes if trained.networks.segmentation is not None}
+    about = RefinementDescription(
+        joint=bundle.manifest.joint, networks=networks_digest(segmenting), history=part.training
+    )
+    return TrainedRefinement(about, network)
+
+
+def load_refinement(folder: Path) -> TrainedRefinement:
+    """Read what `save_refinement` wrote, or a bundle's refinement.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no refinement, or not all of it; what
+            `open_bundle` and `refinement_of_bundle` raise.
+    """
+    if (folder / MANIFEST_FILE).exists():
+        return refinement_of_bundle(open_bundle(folder))
     try:
         description = RefinementDescription.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
         network = RefinementNetwork(len(load_joint(description.joint).structures) + 1)
@@ -118,7 +147,7 @@ def load_refinement(folder: Path) -> TrainedRefinement:
         raise OrthoDiffusionError(
             ErrorKind.CHECKPOINT_INVALID,
             "The folder holds no refinement, or not all of it.",
-            "Name the output folder of `orthodiffusion train-refinement`.",
+            "Name the output folder of `orthodiffusion train-refinement`, or a bundle's.",
             detail=str(error),
         ) from error
     return TrainedRefinement(description, network.eval().requires_grad_(False))

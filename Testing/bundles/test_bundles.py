@@ -98,7 +98,7 @@ def test_a_notice_says_what_the_intended_use_leaves_unsaid(tiny: Path) -> None:
 def test_what_is_not_used_is_not_written_for_programs_that_do_not_know_it(tiny: Path) -> None:
     manifest = open_bundle(tiny).manifest
     content = json.loads((tiny / MANIFEST).read_text())
-    assert not {"pooling", "reads_structures"} & set(content["planes"]["axial"])
+    assert not {"pooling", "reads_structures", "reads_around"} & set(content["planes"]["axial"])
     assert content["fusion"] == {"gate": None}
     assert all(
         set(structure) == {"label", "key", "name", "color", "terminology"} for structure in content["structures"]
@@ -114,6 +114,13 @@ def test_what_is_not_used_is_not_written_for_programs_that_do_not_know_it(tiny: 
     written["planes"]["axial"]["segmentation"] = None
     with pytest.raises(ValidationError, match="found by a segmentation decoder"):
         BundleManifest.model_validate(written)
+    around = recipe.model_copy(update={"reads_around": True})
+    written = richer.model_copy(update={"planes": {Plane.AXIAL: around}}).written()
+    assert BundleManifest.model_validate(written).planes[Plane.AXIAL].reads_around
+    written["planes"]["axial"]["reads_structures"] = False
+    with pytest.raises(ValidationError, match="read only with these"):
+        BundleManifest.model_validate(written)
+    written = richer.written()
     assert written["fusion"] == {"gate": WEIGHTS, "training": "Long."}
     joint = load_joint("knee")
     in_one_piece = [structure.key for structure in joint.structures if structure.one_piece]

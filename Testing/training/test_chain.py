@@ -82,7 +82,8 @@ def test_from_phantoms_to_a_bundle_that_runs(tmp_path: Path) -> None:
         assert [row["step"] for row in rows if row["dice"]] == ["29", "59"]
         orthodiffusion(
             "train-diagnosis", *common, "--from", segmenting, "--output", both, "--set=folds=3", "--set=epochs=10",
-            "--set=views=2", "--set=learning_rate=0.005", f"--set=reads_structures={plane == 'axial'}",
+            "--set=views=2", "--set=learning_rate=0.005",
+            *(["--set=reads_structures=true", "--set=reads_around=true"] if plane == "axial" else []),
         )  # fmt: skip
         assert all((both / log / "losses.csv").exists() for log in ("", "folds/1", "folds/2", "folds/3"))
         folders[plane] = both
@@ -121,7 +122,8 @@ def test_from_phantoms_to_a_bundle_that_runs(tmp_path: Path) -> None:
     assert history.startswith("Pre-trained without labels for 3 steps")
     assert f"Diagnosis head trained for 10 epochs on {STUDIES} studies" in history
     assert manifest.fusion.gate is None, "two planes have no gate"
-    assert [manifest.planes[plane].reads_structures for plane in (Plane.AXIAL, Plane.CORONAL)] == [True, False]
+    for name in ("reads_structures", "reads_around"):
+        assert [getattr(manifest.planes[plane], name) for plane in (Plane.AXIAL, Plane.CORONAL)] == [True, False]
     study, truth = phantoms / "phantom-000100" / "study", phantoms / "phantom-000100" / "truth"
     images = ["--axial", study / "axial.nii.gz", "--coronal", study / "coronal.nii.gz"]
     orthodiffusion("run", *images, "--bundle", bundle, "--output", tmp_path / "result")

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.numpy import load_file, save_file
 from tiny_dataset import write_dataset
 
@@ -23,6 +25,7 @@ from OrthoDiffusionLib.datasets.cache import CachedStudy, prepare_manifest
 from OrthoDiffusionLib.datasets.manifest import read_manifest
 from OrthoDiffusionLib.datasets.splits import folds
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
+from OrthoDiffusionLib.networks.structure_statistics import statistics_of
 from OrthoDiffusionLib.training import diagnosis_fitting, diagnosis_training, kept_feature_maps
 from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, study_answer
 from OrthoDiffusionLib.training.diagnosis_training import DiagnosisTraining, train_diagnosis
@@ -551,6 +554,45 @@ def test_structures_are_read_only_where_there_are_masks(start: TrainedPlane, stu
     settings = DiagnosisSettings(folds=2, reads_structures=True)
     with pytest.raises(OrthoDiffusionError, match="needs masks"):
         train_diagnosis(start, studies, settings, lambda *_: None)
+
+
+def test_structures_alone_are_read_or_with_what_features_add_to_them(start: TrainedPlane) -> None:
+    """Four of five torn ACLs are bright; features tell nothing, and leave what was read as it was."""
+    kind = {"reads_structures": True, "reads_around": True}
+    reading = TrainedPlane(start.description.model_copy(update=kind), start.networks)
+    reading = replace(reading, networks=empty_networks(reading.description, segmentation=True, diagnosis=False))
+    present = torch.zeros(40, 8)
+    present[::2, 0] = 1
+    joint = load_joint("knee")
+    statistics = torch.zeros(40, len(joint.structures), statistics_of(around=True))
+    bright = present[:, 0].clone()
+    bright[::10] = 0
+    statistics[:, [structure.key for structure in joint.structures].index("acl"), 0] = bright
+    feature = torch.randn(1, 32, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    views = [[SeriesViews(feature, row.flatten())] for row in statistics]
+    source = LearntFrom(range(40), [str(n) for n in range(40)], present, views.__getitem__)
+    told: list[tuple[int, float]] = []
+    settings = DiagnosisSettings.model_validate({**kind, "epochs": 3, "pools_features": False})
+    alone = fitted(reading, source, settings, "cpu", lambda step, loss, _: told.append((step, loss)))
+    with_features = fitted(reading, source, settings.model_copy(update={"pools_features": True}), "cpu").networks
+    assert alone.epochs == 0 and [step for step, _ in told] == [0] and told[0][1] < 0.5 * np.log(2)
+    heads = [networks.diagnosis for networks in (alone.networks, with_features)]
+    assert heads[0] is not None and heads[0].reading is not None
+    assert heads[1] is not None and heads[1].reading is not None
+    assert torch.equal(heads[0].reading.weight, heads[1].reading.weight)
+    assert torch.equal(heads[0].head.net.weight, torch.zeros(8, 64)) and heads[1].head.net.weight.abs().sum() > 0
+    with torch.no_grad():
+        probabilities = torch.sigmoid(heads[0](feature, statistics[:2].flatten(1)))
+    # The first study's ACL is torn, the second's whole; both are dark, as are 4 torn and 20 whole ones.
+    assert probabilities[0, 0] == pytest.approx(probabilities[1, 0].item())
+    assert 0 < probabilities[0, 0] < 0.4
+    assert torch.allclose(probabilities[:, 1:], torch.full((2, 7), 1 / 42), atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [{"reads_around": True}, {"pools_features": False}])
+def test_a_head_must_read_something(change: dict[str, bool]) -> None:
+    with pytest.raises(ValidationError, match="need reads_structures: true"):
+        DiagnosisSettings.model_validate(change)
 
 
 def test_fewer_patients_than_folds_are_refused(start: TrainedPlane, studies: list[CachedStudy]) -> None:

@@ -48,6 +48,7 @@ from OrthoDiffusionLib.training.refinement_stacks import (
 )
 from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
+from OrthoDiffusionLib.training.starting_points import planes_of_bundle
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks, save_plane
 from OrthoDiffusionLib.training.trained_refinement import (
     RefinementDescription,
@@ -429,7 +430,18 @@ def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Pa
         weights = set(before.weight_files()) - {REFINEMENT_FILE}
         assert {name: before.files[name] for name in weights} == {name: after.files[name] for name in weights}
         assert "Refinement of all planes" in (output / "docs" / "README.md").read_text(encoding="utf-8")
+    taken = load_refinement(output)
+    taken.check_belongs_to(planes_of_bundle(open_bundle(source)))
+    assert taken.description.history == after.refinement.training
+    made = load_model(open_bundle(output), torch.device("cpu")).refinement
+    assert made is not None
+    for tensor, there in zip(taken.network.parameters(), made.parameters(), strict=True):
+        assert torch.equal(tensor, there)
+    with pytest.raises(OrthoDiffusionError, match="has no refinement"):
+        load_refinement(plain)
     other = write_tiny_bundle(tmp_path / "other", {PLANES[0]: (SEGMENTS,)})
+    with pytest.raises(OrthoDiffusionError, match="masks of other networks"):
+        taken.check_belongs_to(planes_of_bundle(open_bundle(other)))
     arguments = ["bundle", "refine", str(other), "--refinement", str(trained), "--card", str(card)]
     refused = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "wrong")])
     assert "masks of other networks" in " ".join(refused.output.split())

@@ -34,14 +34,16 @@ def test_training_and_run_read_the_same(tmp_path: Path) -> None:
     networks = empty_networks(description, segmentation=True, diagnosis=False).eval().requires_grad_(False)
     manifest = read_manifest(write_dataset(tmp_path, (Plane.CORONAL,)))
     (study,) = prepare_manifest(manifest, tmp_path / "cache", SIZE)[:1]
-    trained = read_structures(TrainedPlane(description, networks), study, 0, "cpu").unflatten(0, (11, -1)).numpy()
+    plane = TrainedPlane(description, networks)
+    trained = read_structures(plane, study, 0, "cpu", around=True).unflatten(0, (11, -1)).numpy()
 
     recipe = PlaneRecipe(timestep=50, block="mid_0", encoder="none", encoder_training="None.")
     model = PlaneModel(Plane.CORONAL, recipe, networks, torch.device("cpu"), 16, SIZE)
     volume = read_nifti(tmp_path / "0-coronal-image.nii.gz")
     scores = plane_scores(model, volume, 0, lambda _: None)
     keep_one_piece(scores.scores, [one.label for one in load_joint("knee").structures if one.one_piece])
-    run = structure_statistics(resize_slices(to_network_axes(volume, Plane.CORONAL).array, SIZE), scores.scores)
+    image = resize_slices(to_network_axes(volume, Plane.CORONAL).array, SIZE)
+    run = structure_statistics(image, scores.scores, around=True)
 
     assert (np.isfinite(run).all(axis=1)).sum() > 2, "an untrained network should still paint several structures"
     # Prepared stacks are rounded to 16 bits, which moves a few voxels of an untrained network from class to class.
