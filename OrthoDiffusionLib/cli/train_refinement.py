@@ -48,6 +48,14 @@ def train_refinement(
         Optional[str],  # noqa: UP045
         typer.Option(help="Name or folder of a bundle whose planes are taken instead; see `bundle refine`."),
     ] = None,
+    start: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--from",
+            metavar="DIR|BUNDLE",
+            help="Refinement of the same planes to train further: output folder of train-refinement, or a bundle.",
+        ),
+    ] = None,
     dataset: Dataset = None,
     phantoms: Phantoms = None,
     config: Annotated[
@@ -69,7 +77,8 @@ def train_refinement(
     Example: orthodiffusion train-refinement --plane axial=both/axial --plane sagittal=both/sagittal --plane
     coronal=both/coronal --dataset knees.yaml --output refined
 
-    With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both.
+    With --bundle it is of a bundle's planes, and `orthodiffusion bundle refine` makes a new bundle of both; with --from
+    of the same bundle, its refinement learns further.
     """
     with reported(
         kept="What was prepared, and the last checkpoint, are kept; the same command goes on from there.",
@@ -82,12 +91,20 @@ def train_refinement(
         from OrthoDiffusionLib.training.resuming import UNFINISHED
         from OrthoDiffusionLib.training.settings import RefinementSettings
         from OrthoDiffusionLib.training.trained_plane import common_description
-        from OrthoDiffusionLib.training.trained_refinement import DESCRIPTION, described_refinement, save_refinement
+        from OrthoDiffusionLib.training.trained_refinement import (
+            DESCRIPTION,
+            described_refinement,
+            refinement_of,
+            save_refinement,
+        )
 
         check_training_output(output, DESCRIPTION)
         planes = _planes(plane or (), bundle)
         joint = common_description(planes).joint
         settings = load_settings(RefinementSettings, config, change or ())
+        begun = None if start is None else refinement_of(start)
+        if begun is not None:
+            begun.check_belongs_to(planes)
         labelled = _labelled(dataset, phantoms, joint, random_contrasts=random_contrasts)
         digest = networks_digest(planes)
         left_out = LeftOut(skip_unusable)
@@ -113,9 +130,17 @@ def train_refinement(
                 bar.update(looking, completed=share, description=stage)
 
             trained = train(
-                studies, joint, settings, report, output / UNFINISHED, tell, training_device(), log_folder=output
+                studies,
+                joint,
+                settings,
+                report,
+                output / UNFINISHED,
+                tell,
+                training_device(),
+                log_folder=output,
+                start=None if begun is None else begun.network,
             )
-        refinement = left_out.told(described_refinement(trained, joint, digest, settings))
+        refinement = left_out.told(described_refinement(trained, joint, digest, settings, begun))
         save_refinement(output, refinement)
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(refinement.description.history, soft_wrap=True)

@@ -23,7 +23,7 @@ from OrthoDiffusionLib.training.exported_fusion import mean_of_planes, trained_f
 from OrthoDiffusionLib.training.settings import FineTuneSettings
 from OrthoDiffusionLib.training.starting_points import planes_of_bundle, starting_point
 from OrthoDiffusionLib.training.trained_plane import DESCRIPTION, PARTS, TrainedPlane, common_description, load_plane
-from OrthoDiffusionLib.training.trained_refinement import load_refinement
+from OrthoDiffusionLib.training.trained_refinement import refinement_of
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
 
 REFINEMENT_FILE = "models/refinement.safetensors"
@@ -232,7 +232,7 @@ def _recipe(trained: TrainedPlane) -> tuple[dict[str, Any], dict[str, Mapping[st
 
 
 def _refining(folder: Path, planes: Mapping[Plane, TrainedPlane]) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    refiner = load_refinement(folder)
+    refiner = refinement_of(str(folder))
     refiner.check_belongs_to(planes)
     return {"weights": REFINEMENT_FILE, "training": refiner.description.history}, refiner.network.state_dict()
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from OrthoDiffusionLib.anatomy import load_joint
+from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.splits import share_held_out, split
 from OrthoDiffusionLib.evaluation.metrics import dice
 from OrthoDiffusionLib.inference.exactness import compute_exactly
@@ -77,11 +78,13 @@ def train_refinement(
     tell: Callable[[str, float], None] = lambda _, __: None,
     device: torch.device | str = "cpu",
     log_folder: Path | None = None,
+    start: RefinementNetwork | None = None,
 ) -> TrainedNetwork:
     """Train a refinement for all planes.
 
     The first steps are of a first pass alone. What the network then finds in the studies that it learns from is
-    averaged over the planes, and stands for the mean in half of the parts that have one from there on.
+    averaged over the planes, and stands for the mean in half of the parts that have one from there on. One that was
+    trained before has a first pass from the beginning.
 
     Interrupted and started again with the same arguments, it goes on from its last checkpoint and ends with the same
     weights. Asked to end (SIGTERM), it saves one first.
@@ -96,6 +99,7 @@ def train_refinement(
         tell: told what is done between the steps, "Second pass" or "Validation", and how much of it, 0 to 1.
         device: to train on.
         log_folder: of `losses.csv` and `tensorboard`; None for no log.
+        start: a refinement of the same networks' masks to train further; None for weights of chance.
 
     Raises:
         OSError: when a checkpoint, or what the first pass finds, cannot be written.
@@ -115,9 +119,13 @@ def train_refinement(
     structures = load_joint(joint).structures
     one_piece = [structure.label for structure in structures if structure.one_piece]
     network = fastest_layout(RefinementNetwork(len(structures) + 1).to(device)).train()
-    updating = _optimisers(network, settings)
     second_from = round(settings.first_pass_share * settings.steps)
     about = _about(studies, joint, settings)
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+        second_from = 0
+        about["start"] = hashlib.sha256(weights_bytes(start.state_dict())).hexdigest()
+    updating = _optimisers(network, settings)
     first, first_pass = _taken_up(folder, about, network, updating)
 
     saved = first

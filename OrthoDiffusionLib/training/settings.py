@@ -237,7 +237,7 @@ class DiagnosisSettings(FineTuneSettings):
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
     reads_around: bool = False
-    reading_penalty: float = Field(default=3.0, gt=0)
+    reading_penalty: float = Field(default=1.0, gt=0)
     pools_features: bool = True
     epochs: int = Field(default=10, ge=1)
     together: int = Field(default=0, ge=0)

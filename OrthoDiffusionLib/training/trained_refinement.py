@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 
 from OrthoDiffusionLib.anatomy import Plane, load_joint
 from OrthoDiffusionLib.bundles.manifest import Sha256
-from OrthoDiffusionLib.bundles.opening import Bundle, open_bundle
-from OrthoDiffusionLib.bundles.registry import MANIFEST_FILE
+from OrthoDiffusionLib.bundles.opening import Bundle
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.whole_files import write_whole
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
@@ -23,6 +22,7 @@ from OrthoDiffusionLib.networks.refinement import RefinementNetwork
 from OrthoDiffusionLib.training.refinement_stacks import networks_digest
 from OrthoDiffusionLib.training.refinement_training import TrainedNetwork
 from OrthoDiffusionLib.training.settings import RefinementSettings
+from OrthoDiffusionLib.training.source_bundles import source_bundle
 from OrthoDiffusionLib.training.starting_points import planes_of_bundle
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
@@ -74,7 +74,11 @@ class TrainedRefinement:
 
 
 def described_refinement(
-    trained: TrainedNetwork, joint: str, networks: str, settings: RefinementSettings
+    trained: TrainedNetwork,
+    joint: str,
+    networks: str,
+    settings: RefinementSettings,
+    start: TrainedRefinement | None = None,
 ) -> TrainedRefinement:
     """A training's refinement with what is told about it.
 
@@ -83,6 +87,7 @@ def described_refinement(
         joint: whose structures it refines.
         networks: `networks_digest` of those whose masks it learnt from.
         settings: of the training.
+        start: what it began with; None for weights of chance.
     """
     gained = "studies of other patients showed no structure to compare"
     if trained.before is not None and trained.after is not None:
@@ -94,6 +99,8 @@ def described_refinement(
         f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"
         f" {trained.studies} studies; {gained}."
     )
+    if start is not None:
+        history = f"{start.description.history} Then: {history}"
     return TrainedRefinement(RefinementDescription(joint=joint, networks=networks, history=history), trained.network)
 
 
@@ -120,7 +127,7 @@ def refinement_of_bundle(bundle: Bundle) -> TrainedRefinement:
         raise OrthoDiffusionError(
             ErrorKind.BAD_SETTINGS,
             f"The bundle “{bundle.manifest.name}” has no refinement.",
-            "Leave out --refinement, or train one: `orthodiffusion train-refinement`.",
+            "Choose another one, or train one: `orthodiffusion train-refinement`.",
         )
     planes = planes_of_bundle(bundle).items()
     segmenting = {plane: trained for plane, trained in planes if trained.networks.segmentation is not None}
@@ -130,15 +137,26 @@ def refinement_of_bundle(bundle: Bundle) -> TrainedRefinement:
     return TrainedRefinement(about, network)
 
 
-def load_refinement(folder: Path) -> TrainedRefinement:
-    """Read what `save_refinement` wrote, or a bundle's refinement.
+def refinement_of(source: str) -> TrainedRefinement:
+    """A refinement by where it lies.
+
+    Args:
+        source: output folder of `orthodiffusion train-refinement`; or a bundle's name or folder.
 
     Raises:
-        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no refinement, or not all of it; what
-            `open_bundle` and `refinement_of_bundle` raise.
+        OrthoDiffusionError: what `load_refinement`, `source_bundle` and `refinement_of_bundle` raise.
     """
-    if (folder / MANIFEST_FILE).exists():
-        return refinement_of_bundle(open_bundle(folder))
+    if (Path(source) / DESCRIPTION).exists():
+        return load_refinement(Path(source))
+    return refinement_of_bundle(source_bundle(source))
+
+
+def load_refinement(folder: Path) -> TrainedRefinement:
+    """Read what `save_refinement` wrote.
+
+    Raises:
+        OrthoDiffusionError: CHECKPOINT_INVALID for a folder that holds no refinement, or not all of it.
+    """
     try:
         description = RefinementDescription.model_validate_json((folder / DESCRIPTION).read_text(encoding="utf-8"))
         network = RefinementNetwork(len(load_joint(description.joint).structures) + 1)
@@ -147,7 +165,7 @@ def load_refinement(folder: Path) -> TrainedRefinement:
         raise OrthoDiffusionError(
             ErrorKind.CHECKPOINT_INVALID,
             "The folder holds no refinement, or not all of it.",
-            "Name the output folder of `orthodiffusion train-refinement`, or a bundle's.",
+            "Name the output folder of `orthodiffusion train-refinement`.",
             detail=str(error),
         ) from error
     return TrainedRefinement(description, network.eval().requires_grad_(False))

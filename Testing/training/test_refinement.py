@@ -46,7 +46,7 @@ from OrthoDiffusionLib.training.refinement_stacks import (
     networks_digest,
     plane_model,
 )
-from OrthoDiffusionLib.training.refinement_training import refinement_batch, train_refinement
+from OrthoDiffusionLib.training.refinement_training import TrainedNetwork, refinement_batch, train_refinement
 from OrthoDiffusionLib.training.settings import RefinementSettings
 from OrthoDiffusionLib.training.starting_points import planes_of_bundle
 from OrthoDiffusionLib.training.trained_plane import PlaneDescription, TrainedPlane, empty_networks, save_plane
@@ -55,6 +55,7 @@ from OrthoDiffusionLib.training.trained_refinement import (
     TrainedRefinement,
     described_refinement,
     load_refinement,
+    refinement_of,
     save_refinement,
 )
 
@@ -344,6 +345,43 @@ def test_it_belongs_to_the_networks_that_it_learnt_from(kept: list[KeptStudy], t
     assert caught.value.kind is ErrorKind.CHECKPOINT_INVALID
 
 
+def test_one_that_was_trained_before_learns_further(kept: list[KeptStudy], tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"steps": 8, "save_every": 2})
+    first = train_refinement(kept, "knee", SETTINGS, lambda *_: None, tmp_path / "first")
+    described = described_refinement(first, "knee", networks_digest(untrained(0)), SETTINGS)
+    losses: list[float] = []
+    tell: list[tuple[str, int]] = []
+
+    def further(folder: Path, report: Callable[[int, float], None]) -> TrainedNetwork:
+        return train_refinement(
+            kept,
+            "knee",
+            settings,
+            report,
+            folder,
+            lambda what, _: tell.append((what, len(losses))),
+            start=first.network,
+        )
+
+    whole = further(tmp_path / "whole", lambda _, loss: losses.append(loss))
+    assert ("Second pass", 0) in tell, "it has a first pass from the beginning"
+    beginning: list[float] = []
+    train_refinement(kept, "knee", settings, lambda _, loss: beginning.append(loss), tmp_path / "chance")
+    assert losses[0] < 0.7 * beginning[0]
+
+    def killed(step: int, loss: float) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        further(tmp_path / "broken", killed)
+    with pytest.raises(OrthoDiffusionError, match="another start"):
+        train_refinement(kept, "knee", settings, lambda *_: None, tmp_path / "broken", start=whole.network)
+    assert same(further(tmp_path / "broken", lambda *_: None).network, whole.network)
+    history = described_refinement(whole, "knee", "0" * 64, settings, described).description.history
+    assert history.startswith(described.description.history) and "Then: " in history and "8 steps" in history
+
+
 def test_phantoms_of_chance_are_the_same_persons() -> None:
     both: list[LabelledStudy] = labelled_phantoms([3, 4], random_contrasts=1)
     assert [study.patient for study in both] == ["phantom-3", "phantom-3", "phantom-4", "phantom-4"]
@@ -430,7 +468,7 @@ def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Pa
         weights = set(before.weight_files()) - {REFINEMENT_FILE}
         assert {name: before.files[name] for name in weights} == {name: after.files[name] for name in weights}
         assert "Refinement of all planes" in (output / "docs" / "README.md").read_text(encoding="utf-8")
-    taken = load_refinement(output)
+    taken = refinement_of(str(output))
     taken.check_belongs_to(planes_of_bundle(open_bundle(source)))
     assert taken.description.history == after.refinement.training
     made = load_model(open_bundle(output), torch.device("cpu")).refinement
@@ -438,7 +476,7 @@ def test_a_bundle_gets_a_refinement_of_its_own_masks(dataset: Path, tmp_path: Pa
     for tensor, there in zip(taken.network.parameters(), made.parameters(), strict=True):
         assert torch.equal(tensor, there)
     with pytest.raises(OrthoDiffusionError, match="has no refinement"):
-        load_refinement(plain)
+        refinement_of(str(plain))
     other = write_tiny_bundle(tmp_path / "other", {PLANES[0]: (SEGMENTS,)})
     with pytest.raises(OrthoDiffusionError, match="masks of other networks"):
         taken.check_belongs_to(planes_of_bundle(open_bundle(other)))
