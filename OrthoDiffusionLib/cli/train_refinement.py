@@ -145,7 +145,8 @@ def train_refinement(
         shutil.rmtree(output / UNFINISHED, ignore_errors=True)
         out.print(refinement.description.history, soft_wrap=True)
         if trained.before is not None and trained.after is not None and trained.after <= trained.before:
-            err.print("[yellow]Warning:[/] The refinement is no gain; a bundle is better without it.", soft_wrap=True)
+            better = "without it" if begun is None else "with the one that it began with"
+            err.print(f"[yellow]Warning:[/] The refinement is no gain; a bundle is better {better}.", soft_wrap=True)
         out.print(f"Written to {output}", soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -18,7 +19,14 @@ from OrthoDiffusionLib.networks.structure_statistics import statistics_of
 from OrthoDiffusionLib.training.bfloat16 import multiply_in_bfloat16
 from OrthoDiffusionLib.training.checkpoints import copied_state
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews
-from OrthoDiffusionLib.training.divergence import SeenStudy, go_on, kept_until, naming_studies, stop_unless_finite
+from OrthoDiffusionLib.training.divergence import (
+    SeenStudy,
+    diverged,
+    go_on,
+    kept_until,
+    naming_studies,
+    stop_unless_finite,
+)
 from OrthoDiffusionLib.training.finding_loss import FindingLoss
 from OrthoDiffusionLib.training.learning_rate import along_cosine
 from OrthoDiffusionLib.training.reading_fit import fit_reading
@@ -92,8 +100,9 @@ def fitted(
     if head.reading is not None:
         reads = read_by_findings(load_joint(start.description.joint), around=settings.reads_around)
         loss = _fit_reading(head, source, rows, reads, settings.reading_penalty)
+        # What features say begins with nothing.
+        torch.nn.init.zeros_(head.head.net.weight)
         if not settings.pools_features:
-            torch.nn.init.zeros_(head.head.net.weight)
             told(0, loss, None)
             return FittedHead(networks.to(device).eval(), 0)
     networks.to(device)
@@ -111,6 +120,9 @@ def fitted(
         kept.take_up(networks, optimiser, done)
     for step, (loss, validation) in enumerate(done.losses):
         told(step, loss, None if math.isnan(validation) else validation)
+    if waited_for is not None and head.reading is not None:
+        # Features that only do harm are left out.
+        done.lowest, done.best = _waited(networks, source, waiting, waited_for, settings), copied_state(networks)
     saved = done.step
     # Without checkpoints there is nothing to save first.
     heard = nullcontext(lambda: False) if kept is None else asked_to_stop()
@@ -134,9 +146,7 @@ def fitted(
             now = math.nan
             epoch, left = divmod(step + 1, in_epoch)
             if waited_for is not None and not left:
-                networks.eval()
-                logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
-                now = float(waited_for.of(logits, torch.arange(len(waiting))))
+                now = _waited(networks, source, waiting, waited_for, settings)
                 if now < done.lowest:
                     done.lowest, done.best, done.best_epoch = now, copied_state(networks), epoch
             done.losses.append((last, now))
@@ -160,20 +170,42 @@ def fitted(
 def _fit_reading(
     head: PlaneDiagnosis, source: LearntFrom, rows: Sequence[int], reads: torch.Tensor, penalty: float
 ) -> float:
-    """Fit the reading of structures and the head's bias to all series of the studies; their mean cross entropy."""
+    """Fit the reading of structures and the head's bias to all series of the studies; their mean cross entropy.
+
+    Raises:
+        OrthoDiffusionError: TRAINING_DIVERGED, with the studies whose images are not finite, or without a solution.
+    """
     assert head.reading is not None
-    series = [(row, one.statistics) for row in rows for one in source.views(row) if one.statistics is not None]
-    statistics = torch.stack([told for _, told in series])
+    series = [(row, one) for row in rows for one in source.views(row)]
+    if not all(bool(one.views.isfinite().all()) for _, one in series):
+        with naming_studies(0, partial(_seen, source, *zip(*series, strict=True))):
+            raise diverged(0, math.nan, math.nan)
+    statistics = torch.stack([one.statistics for _, one in series if one.statistics is not None])
+    of_study = Counter(row for row, _ in series)
+    counts = np.array([1 / of_study[row] for row, _ in series])
     present = source.present[[row for row, _ in series]]
     head.reading.prepare(statistics, reads)
     standardised = head.reading.standardised(statistics)
-    fit = fit_reading(standardised.double().numpy(), reads.numpy(), present.double().numpy(), penalty)
+    fit = fit_reading(standardised.double().numpy(), reads.double().numpy(), present.double().numpy(), counts, penalty)
     with torch.no_grad():
         head.reading.weight.copy_(torch.from_numpy(fit.weight))
         head.head.net.bias.copy_(torch.from_numpy(fit.bias))
         logits = head.reading(statistics) + head.head.net.bias
     head.reading.requires_grad_(False)
     return FindingLoss(present, balanced=False).of(logits, torch.arange(len(present))).item()
+
+
+def _waited(
+    networks: PlaneNetworks,
+    source: LearntFrom,
+    waiting: Sequence[int],
+    findings: FindingLoss,
+    settings: DiagnosisSettings,
+) -> float:
+    """The loss on held-out patients; the networks are in evaluation mode then."""
+    networks.eval()
+    logits = torch.stack([study_answer(networks, source.views(row), settings)[0] for row in waiting])
+    return findings.of(logits, torch.arange(len(waiting))).item()
 
 
 def _learnt(
@@ -247,7 +279,7 @@ def _parts(source: LearntFrom, settings: DiagnosisSettings) -> tuple[list[int], 
     rows = list(source.rows)
     patients = [source.patients[row] for row in rows]
     count = len(set(patients))
-    if not settings.patience or count < 2:
+    if not settings.patience or not settings.pools_features or count < 2:
         return rows, []
     share = share_held_out(settings.validation_share, count)
     parts = split(patients, {"validation": share, "train": 1 - share}, settings.seed)

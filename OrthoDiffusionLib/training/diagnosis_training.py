@@ -26,7 +26,7 @@ from OrthoDiffusionLib.training.diagnosis_fitting import LearntFrom, fitted, stu
 from OrthoDiffusionLib.training.diagnosis_views import SeriesViews, StudyViews, drawn_views, feature_maps
 from OrthoDiffusionLib.training.held_out_figures import held_out_auroc
 from OrthoDiffusionLib.training.kept_feature_maps import KeptFeatureMaps
-from OrthoDiffusionLib.training.kept_folds import FoldAnswers, KeptFolds
+from OrthoDiffusionLib.training.kept_folds import OF_READING, FoldAnswers, KeptFolds
 from OrthoDiffusionLib.training.loss_log import loss_log
 from OrthoDiffusionLib.training.pooled_features import PooledFeatures
 from OrthoDiffusionLib.training.resuming import check_parts
@@ -107,6 +107,7 @@ def train_diagnosis(
         "pooling": settings.pooling,
         "reads_structures": settings.reads_structures,
         "reads_around": settings.reads_around,
+        "pools_features": settings.pools_features,
     }
     start = replace(start, description=start.description.model_copy(update=kind))
     views = _views(usable, start, settings, report, device, folder)
@@ -115,7 +116,8 @@ def train_diagnosis(
     source = LearntFrom(everyone, [study.patient for study in usable], present, views, [study.id for study in usable])
     fold = torch.tensor([fold_of[study.id] for study in usable])
     kept = KeptFolds(folder, start, usable, fold.tolist(), settings)
-    about = {"training": kept.digest, "settings": settings.model_dump(mode="json")}
+    # Those of a reading are in the digest, and were not there in earlier versions.
+    about = {"training": kept.digest, "settings": settings.model_dump(mode="json", exclude=set(OF_READING))}
     if checkpoints is not None:
         check_parts(checkpoints, about)
     held_out: dict[str, torch.Tensor] = {}
@@ -185,6 +187,13 @@ def _check_can_read(start: TrainedPlane, joint: Joint, settings: DiagnosisSettin
             ErrorKind.BAD_SETTINGS,
             f"The schema of the {joint.name} does not say which structures a finding shows in.",
             "Name them in its shows_in, or set reads_structures: false.",
+        )
+    silent = [finding.key for finding in joint.findings if not joint.shows_in.get(finding.key)]
+    if not settings.pools_features and silent:
+        raise OrthoDiffusionError(
+            ErrorKind.BAD_SETTINGS,
+            f"The schema of the {joint.name} does not say which structures {', '.join(silent)} shows in.",
+            "Name them in its shows_in, or set pools_features: true.",
         )
     if settings.reads_structures and (settings.encoder_rate > 0 or start.networks.segmentation is None):
         raise OrthoDiffusionError(

@@ -18,6 +18,7 @@ from OrthoDiffusionLib.datasets.manifest import StudyEntry
 from OrthoDiffusionLib.errors import ErrorKind, OrthoDiffusionError
 from OrthoDiffusionLib.networks.plane_fusion import reads_logits
 from OrthoDiffusionLib.training.pooled_features import load_pooled
+from OrthoDiffusionLib.training.trained_plane import load_plane
 
 HELD_OUT = "held_out"
 """Name of the file with logits of studies that a head did not see."""
@@ -94,8 +95,11 @@ def fusion_data(kind: str, folders: Mapping[Plane, Path], studies: Sequence[Fusi
 
     Raises:
         OrthoDiffusionError: CHECKPOINT_INVALID for a folder without what is needed; BAD_SETTINGS, when the planes were
-            not trained with the same folds or sizes; EMPTY_STUDY, when fewer than two folds have studies.
+            not trained with the same folds or sizes, or without the features that the fusion reads; EMPTY_STUDY, when
+            fewer than two folds have studies.
     """
+    if not reads_logits(kind):
+        _check_pools(folders)
     planes = {plane: load_pooled(folder) for plane, folder in folders.items()}
     if len({(pooled.features.shape[0], pooled.features.shape[2]) for pooled in planes.values()}) != 1:
         raise _differently("folds, or networks of different sizes")
@@ -135,6 +139,16 @@ def fusion_data(kind: str, folders: Mapping[Plane, Path], studies: Sequence[Fusi
                 )
     present = torch.stack([study.present for study in usable])
     return FusionData(usable, values, assessed, present, fold, some.shape[2])
+
+
+def _check_pools(folders: Mapping[Plane, Path]) -> None:
+    for plane, folder in folders.items():
+        if not load_plane(folder).description.pools_features:
+            raise OrthoDiffusionError(
+                ErrorKind.BAD_SETTINGS,
+                f"The {plane.value} diagnosis head was trained without pooled features, which this fusion reads.",
+                "Choose the kind gate or gate_stacking, or train the heads with pools_features: true.",
+            )
 
 
 def held_out_tensors(folder: Path) -> dict[str, torch.Tensor]:

@@ -87,8 +87,9 @@ def _digest(start: TrainedPlane, settings: DiagnosisSettings) -> str:
         "views": settings.views,
         "seed": settings.seed,
         "reads_structures": settings.reads_structures,
-        "reads_around": settings.reads_around,
     }
+    if settings.reads_around:
+        about["reads_around"] = True
     parts = [start.networks.encoder] + ([start.networks.segmentation] if settings.reads_structures else [])
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for part in parts:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from OrthoDiffusionLib.anatomy import load_joint
 from OrthoDiffusionLib.bundles.weights import weights_bytes
 from OrthoDiffusionLib.datasets.cache import CachedStudy, studies_digest
 from OrthoDiffusionLib.datasets.whole_files import write_whole
@@ -20,8 +21,11 @@ from OrthoDiffusionLib.training.resuming import FREE
 from OrthoDiffusionLib.training.settings import DiagnosisSettings
 from OrthoDiffusionLib.training.trained_plane import TrainedPlane
 
-FORMAT = 3
+FORMAT = 2
 """Of the files; another one trains all folds again."""
+
+OF_READING = ("reads_around", "reading_penalty", "pools_features")
+"""Settings that heads without a reading of structures have no use for."""
 
 
 class FoldAnswers(NamedTuple):
@@ -64,11 +68,14 @@ class KeptFolds:
         self._folder = folder
         about = {
             "format": FORMAT,
-            "start": start.description.model_dump(mode="json"),
+            "start": start.description.told_apart(),
             "studies": studies_digest(studies),
             "fold": list(fold),
-            "settings": settings.model_dump(mode="json", exclude={FREE}),
+            "settings": settings.model_dump(mode="json", exclude={FREE, *OF_READING}),
         }
+        if settings.reads_structures:
+            about["reading"] = {name: getattr(settings, name) for name in OF_READING}
+            about["shows_in"] = load_joint(start.description.joint).shows_in
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
         digest.update(weights_bytes(start.networks.state_dict()))
         self.digest = digest.hexdigest()[:16]

@@ -58,7 +58,8 @@ class TrainedNetwork(NamedTuple):
         network: in evaluation mode, on the CPU.
         studies: that it learnt from.
         held_out: studies that it was validated on.
-        before: mean Dice of the planes' mean on each plane's fine grid; None where those studies show no structure.
+        before: mean Dice of the planes' mean on each plane's fine grid, or of what the refinement that training began
+            with makes of it; None where those studies show no structure.
         after: mean Dice of the mean of the refined planes there.
     """
 
@@ -174,8 +175,13 @@ def train_refinement(
                 raise stopped_after(done)
     network.eval().requires_grad_(False)
     looked_at = validation[:VALIDATION_SIZE]
-    measured = refinement_dice(network, looked_at, len(structures), one_piece, partial(tell, "Validation"))
-    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), *(measured or (None, None)))
+    dice_of = partial(refinement_dice, studies=looked_at, structures=len(structures), one_piece=one_piece)
+    before, after = dice_of(network, tell=partial(tell, "Validation")) or (None, None)
+    if start is not None:
+        began = copy.deepcopy(network)
+        began.load_state_dict(start.state_dict())
+        _, before = dice_of(began, tell=partial(tell, "Validation")) or (None, None)
+    return TrainedNetwork(network.to("cpu"), len(train), len(looked_at), before, after)
 
 
 def _about(studies: Sequence[KeptStudy], joint: str, settings: RefinementSettings) -> dict[str, object]:

@@ -242,7 +242,7 @@ class _Reached(NamedTuple):
 def _about(start: TrainedPlane, studies: Sequence[CachedStudy], settings: SegmentationSettings) -> dict[str, object]:
     """What tells a training from another one."""
     return {
-        "start": start.description.model_dump(mode="json"),
+        "start": start.description.told_apart(),
         # A pre-training that was done again, with another seed or on other studies, is described alike.
         "start_weights": hashlib.sha256(weights_bytes(start.networks.state_dict())).hexdigest(),
         "studies": studies_digest(studies),

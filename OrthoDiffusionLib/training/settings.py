@@ -217,8 +217,9 @@ class DiagnosisSettings(FineTuneSettings):
             studies should be others than those of the decoder's training, whose masks are too good.
         reads_around: whether these statistics are also of what lies around the structures, in two shells.
         reading_penalty: of the regression on the statistics: half of it times the squared weights is added to the cross
-            entropy summed over the series; the fewer studies, the more it holds back.
-        pools_features: whether the logits come from pooled features; where they do not, structures alone are read. What
+            entropy summed over the studies; the fewer these are, the more it holds back.
+        pools_features: whether the logits come from pooled features; where they do not, structures alone are read, and
+            what is said here of pooling, learning rate, epochs, batches, patience and rare findings has no effect. What
             the features add is learnt with the reading of structures as it is.
         epochs: over the training studies.
         together: windows that go through the networks at a time; gradients of a step's parts are summed. 0 for all.
@@ -297,7 +298,8 @@ class RefinementSettings(BaseModel):
         crop: coarse pixels along a part's edges, a multiple of four.
         alone_share: share of the parts in which the plane's own networks stand for the mean of all planes.
         around_share: share of the parts that show a structure which is drawn first.
-        first_pass_share: of the steps, before what the first pass found is refined a second time.
+        first_pass_share: of the steps, before what the first pass found is refined a second time; of a refinement that
+            was trained before, none are.
         validation_share: of the patients.
         save_every: steps between checkpoints.
         seed: of weights, parts and the split.

@@ -23,7 +23,7 @@ from OrthoDiffusionLib.networks.plane_networks import PlaneNetworks
 DESCRIPTION = "plane.json"
 PARTS = ("encoder", "segmentation", "diagnosis")
 
-NO_READING = {"reads_structures": False, "reads_around": False}
+NO_READING = {"reads_structures": False, "reads_around": False, "pools_features": True}
 """In the description of networks whose diagnosis head is gone."""
 
 Labels = Literal["masks", "findings"]
@@ -45,6 +45,7 @@ class PlaneDescription(BaseModel):
         pooling: of the diagnosis head.
         reads_structures: whether that head reads the segmented structures too.
         reads_around: whether it also reads what lies around them.
+        pools_features: whether it was trained on pooled features; otherwise these are of a pooling of chance.
         encoder_saw: what labels the encoder has learnt from since its pre-training, in the folders of this library; of
             a bundle's encoder the history alone tells.
         history: a sentence for each training, in order; the first one is about the encoder.
@@ -63,8 +64,18 @@ class PlaneDescription(BaseModel):
     pooling: Pooling = "self_attention"
     reads_structures: bool = False
     reads_around: bool = False
+    pools_features: bool = True
     encoder_saw: tuple[Labels, ...] = ()
     history: tuple[str, ...]
+
+    def told_apart(self) -> dict[str, Any]:
+        """What tells these networks from others; what there was no choice of in earlier versions is left out where it
+        is as it was then, so that what these versions kept is found again."""
+        told = self.model_dump(mode="json")
+        for name in ("reads_around", "pools_features"):
+            if told[name] == PlaneDescription.model_fields[name].default:
+                del told[name]
+        return told
 
     def after(self, labels: Labels, encoder_rate: float) -> tuple[Labels, ...]:
         """What the encoder has learnt from after a training on labels, at that share of the learning rate."""

@@ -92,15 +92,17 @@ def described_refinement(
     gained = "studies of other patients showed no structure to compare"
     if trained.before is not None and trained.after is not None:
         gained = (
-            f"mean Dice of the refined outlines {trained.after:.3f}, without it {trained.before:.3f}, over the"
-            f" slices of {trained.held_out} studies of other patients that show a structure"
+            f"mean Dice of the refined outlines {trained.after:.3f}, {'without it' if start is None else 'before'}"
+            f" {trained.before:.3f}, over the slices of {trained.held_out} studies of other patients that show a"
+            " structure"
         )
     history = (
         f"Refinement of all planes' outlines trained for {settings.steps} steps of {settings.batch} parts on"
         f" {trained.studies} studies; {gained}."
     )
     if start is not None:
-        history = f"{start.description.history} Then: {history}"
+        doubt = "Where it had learnt from these patients before, that flatters."
+        history = f"{start.description.history} Then: {history} {doubt}"
     return TrainedRefinement(RefinementDescription(joint=joint, networks=networks, history=history), trained.network)
 
 

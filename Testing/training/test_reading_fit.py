@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from OrthoDiffusionLib.training.reading_fit import fit_reading
+from OrthoDiffusionLib.training.reading_fit import ReadingFit
+from OrthoDiffusionLib.training.reading_fit import fit_reading as fit_counted
 
 
 def drawn(samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -14,6 +15,11 @@ def drawn(samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     values = generator.normal(size=(samples, 4))
     logits = np.stack([2 * values[:, 0] - values[:, 1] - 1, 1.5 * values[:, 2]], axis=1)
     return values, (generator.random((samples, 2)) < 1 / (1 + np.exp(-logits))).astype(float)
+
+
+def fit_reading(values: np.ndarray, reads: np.ndarray, present: np.ndarray, penalty: float) -> ReadingFit:
+    """Of samples that count alike."""
+    return fit_counted(values, reads, present, np.ones(len(values)), penalty)
 
 
 READS = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
@@ -44,7 +50,28 @@ def test_it_is_the_lowest_penalised_cross_entropy() -> None:
         assert loss(fit.weight + step, fit.bias + generator.normal(scale=0.02, size=2)) > best
     order = generator.permutation(60)
     shuffled = fit_reading(values[order], READS, present[order], penalty=2.0)
-    assert np.allclose(shuffled.weight, fit.weight, atol=1e-3)
+    assert np.allclose(shuffled.weight, fit.weight, atol=1e-8)
+
+
+@pytest.mark.parametrize("penalty", [1e-4, 1.0, 100.0])
+def test_the_solution_is_exact_whatever_holds_it_back(penalty: float) -> None:
+    """Its gradient is zero, also for dozens of statistics that depend on each other."""
+    generator = np.random.Generator(np.random.PCG64(4))
+    values = generator.normal(size=(190, 12)) @ generator.normal(size=(12, 40)) + 0.1 * generator.normal(size=(190, 40))
+    present = (generator.random((190, 1)) < 1 / (1 + np.exp(-values[:, :1]))).astype(float)
+    fit = fit_reading(values, np.ones((1, 40)), present, penalty)
+    wrong = 1 / (1 + np.exp(-(values @ fit.weight.T + fit.bias))) - present
+    assert np.abs(values.T @ wrong + penalty * fit.weight.T).max() < 1e-5
+    assert abs(wrong.sum()) < 1e-5
+
+
+def test_the_series_of_a_study_count_as_much_as_one() -> None:
+    values, present = drawn(100)
+    series = np.repeat(np.arange(100), 1 + 3 * present[:, 0].astype(int))
+    counts = 1 / np.bincount(series)[series]
+    once = fit_reading(values, READS, present, penalty=1.0)
+    repeated = fit_counted(values[series], READS, present[series], counts, 1.0)
+    assert np.allclose(repeated.weight, once.weight) and np.allclose(repeated.bias, once.bias)
 
 
 def test_a_finding_that_a_statistic_tells_without_an_error_gets_no_endless_weight() -> None:
