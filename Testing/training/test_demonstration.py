@@ -12,7 +12,7 @@ from OrthoDiffusionLib.training import demonstration
 from OrthoDiffusionLib.training.configurations import load_settings
 from OrthoDiffusionLib.training.exporting import BundleCard
 
-STAGES = (demonstration.MASK_SEEDS, *demonstration.REFINEMENT_SEEDS, demonstration.DIAGNOSIS_SEEDS)
+STAGES = (demonstration.MASK_SEEDS, demonstration.REFINEMENT_SEEDS, demonstration.DIAGNOSIS_SEEDS)
 
 
 def test_no_stage_learns_from_phantoms_of_another() -> None:
