@@ -11,9 +11,15 @@ from OrthoDiffusionLib.bundles.manifest import FindingCalibration
 TEMPERATURES = (0.25, 8.0)
 """Range searched."""
 
+ROUNDING = 1e-9
+"""By which two indices that are the same may differ."""
+
 
 def calibrate(logits: npt.NDArray[np.float64], present: npt.NDArray[np.float64]) -> FindingCalibration:
     """Temperature that lowers the cross entropy most, and the threshold of the best Youden index.
+
+    Of thresholds whose index is as good up to one study of the rarer kind, it is the one nearest to 0.5: the best by so
+    little is chance, and may lie at a probability that nobody would call present.
 
     The cross entropy is taken against Platt's targets ("Probabilistic outputs for support vector machines", 1999),
     (n + 1) / (n + 2) instead of 1 and 1 / (n + 2) instead of 0 for n studies with or without the finding: else a
@@ -42,10 +48,13 @@ def calibrate(logits: npt.NDArray[np.float64], present: npt.NDArray[np.float64])
     probabilities = 1 / (1 + np.exp(-logits / temperature))
     values = np.unique(probabilities)
     candidates = np.concatenate([[0.5], (values[1:] + values[:-1]) / 2])
-    youden = [
-        (probabilities[present == 1] >= value).mean() + (probabilities[present == 0] < value).mean()
-        for value in candidates
-    ]
-    return FindingCalibration(
-        temperature=round(temperature, 4), threshold=round(float(candidates[int(np.argmax(youden))]), 4)
+    youden = np.array(
+        [
+            (probabilities[present == 1] >= value).mean() + (probabilities[present == 0] < value).mean()
+            for value in candidates
+        ]
     )
+    one_study = 1 / min(with_finding, len(present) - with_finding)
+    good = candidates[youden >= youden.max() - one_study - ROUNDING]
+    threshold = good[np.argmin(np.abs(good - 0.5))]
+    return FindingCalibration(temperature=round(temperature, 4), threshold=round(float(threshold), 4))

@@ -128,3 +128,14 @@ def test_calibration_lowers_the_error() -> None:
     assert 1 / (1 + np.exp(-6 / never_certain.temperature)) == pytest.approx(21 / 22, abs=0.01)
     with pytest.raises(ValueError, match="with and without"):
         calibrate(overconfident, np.ones(4000))
+
+
+@pytest.mark.parametrize(("doubtful", "low"), [(1, False), (2, True)])
+def test_one_study_alone_moves_no_threshold_away_from_the_middle(doubtful: int, low: bool) -> None:
+    present = np.repeat([0.0, 1.0], [30, 20])
+    logits = np.where(present == 1, 4.0, -6.0)
+    logits[-doubtful:] = -2.0
+    found = calibrate(logits, present)
+    told = 1 / (1 + np.exp(2.0 / found.temperature))
+    assert (found.threshold < told) == low
+    assert low or found.threshold == 0.5
