@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from OrthoDiffusionLib.networks.surrounding_statistics import AROUND, surrounding_statistics
+from OrthoDiffusionLib.networks.surrounding_statistics import AROUND, LEAST_VOXELS, surrounding_statistics
 
 STATISTICS = (
     "mean",
@@ -28,9 +28,6 @@ STATISTICS = (
     "certainty",
 )
 """Of each structure: intensities, then the logarithm of its size, and the mean probability of its voxels."""
-
-LEAST_VOXELS = 8
-"""Of a structure, and of its part in a slice, for its intensities to be told."""
 
 USUAL_STACK = 30 * 128 * 128
 """Voxels of the stack in which sizes are told: thin slices must not make a structure large. A 3D series has five times
