@@ -139,7 +139,7 @@ def export_command(
 @app.command("refine")
 def refine_command(
     bundle: Annotated[str, typer.Argument(metavar="NAME|DIR", help="Bundle that gets the refinement.")],
-    refinement: Annotated[Path, typer.Option(help="Output folder of `train-refinement --bundle` for this bundle.")],
+    refinement: Annotated[Path, typer.Option(help="Output of `train-refinement --bundle` for it, or a bundle.")],
     output: Annotated[Path, typer.Option(help="Folder for the new bundle.")],
     card: Annotated[
         Path,

@@ -189,7 +189,7 @@ def export_refined(folder: Path, source: Bundle, refinement: Path, card: BundleC
     Args:
         folder: of the bundle; must not exist yet.
         source: the other one, with all of its weights.
-        refinement: folder of a refinement that was trained on its planes' masks.
+        refinement: folder of a refinement that was trained on its planes' masks, or of a bundle with one.
         card: what people know about the model.
 
     Raises:
