@@ -182,6 +182,7 @@ ANYWHERE = Centre(
     motion_rate=0.25,
     wrap_rate=0.1,
     maximum=(100, 4000),
+    bandwidth=(80, 300),
 )
 """No hospital: resolution, noise and artefacts wider than any has them, for scans of random contrast. Of its contrasts
 only whether slices are thick, or those of a 3D volume, is left."""

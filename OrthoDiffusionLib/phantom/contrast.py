@@ -23,6 +23,9 @@ SPREAD = 35 / 255
 """Largest standard deviation of a tissue's voxels in contrasts of chance, relative to the largest mean of a tissue:
 Billot et al. 2023 (Med Image Anal 86:102789)."""
 
+FAT_SHARES = np.array([relaxation(tissue, 1.5).fat for tissue in Tissue], np.float32)
+"""Of each tissue's signal in contrasts of chance."""
+
 MIXTURES = ((Tissue.FATTY_MUSCLE, Tissue.MUSCLE, Tissue.FAT), (Tissue.RED_MARROW, Tissue.MARROW, Tissue.MUSCLE))
 
 
@@ -45,10 +48,11 @@ def physical_signals(sequence: Sequence, field: float, generator: np.random.Gene
 
 
 def random_signals(generator: np.random.Generator) -> Signals:
-    """A Gaussian for each tissue, the air mostly dark: float32, (3, tissues), of mean, zero and standard deviation.
+    """A Gaussian for each tissue, the air mostly dark: float32, (3, tissues), of water, fat and standard deviation.
 
-    The zeros are the fat's signal: nothing is misplaced, and `textured` makes voxels of the spreads. Source: Billot et
-    al. 2023 (Med Image Anal 86:102789), there as here with means and standard deviations from uniform distributions.
+    Water and fat add up to the mean, and have the tissue's own shares of it, so that a scanner misplaces its fat;
+    `textured` makes voxels of the spreads. Source: Billot et al. 2023 (Med Image Anal 86:102789), there as here with
+    means and standard deviations from uniform distributions, but without fat.
     """
     values = generator.uniform(0, 1, size=len(Tissue)).astype(np.float32)
     values[Tissue.AIR] = 0.0 if generator.random() < 0.9 else generator.uniform(0, 0.3)
@@ -60,5 +64,6 @@ def random_signals(generator: np.random.Generator) -> Signals:
         fibrous = [Tissue.CORTEX, Tissue.TENDON, Tissue.LIGAMENT, Tissue.MENISCUS, Tissue.SEPTUM]
         values[fibrous] = generator.uniform(0, 0.25) * generator.uniform(0.7, 1.3, size=len(fibrous))
     spreads = generator.uniform(0, SPREAD, size=len(Tissue)).astype(np.float32)
+    fat = values * FAT_SHARES
     # Beyond half of its mean, a Gaussian that is cut at 0 would brighten what is to be dark, and fill the air.
-    return np.stack([values, np.zeros_like(values), np.minimum(spreads, values / 2)])
+    return np.stack([values - fat, fat, np.minimum(spreads, values / 2)])

@@ -73,7 +73,7 @@ def scan(
         affine: voxel index to RAS, mm.
         to_joint: RAS to the joint frame (mirrored for a left joint), mm.
         protocol: of the series.
-        signals: water and fat signal of each tissue, (2, tissues); with a third row, the spread of the water's.
+        signals: water and fat signal of each tissue, (2, tissues); with a third row, the spread of their sum.
         generator: noise, shading and texture.
         part: the slices that are scanned; None for all. They are shaded as the whole stack is; noise and grain are
             drawn for them alone, and their grey values scaled by themselves.
@@ -90,7 +90,11 @@ def scan(
     margin = fold_margin(protocol)
     water, fat, *spread = _signal(canvas, signals, index_to_joint, margin, protocol, part)
     if spread:
-        water = textured(water, spread[0], (*protocol.pixel, protocol.slice_distance), generator)
+        both = water + fat
+        uneven = textured(both, spread[0], (*protocol.pixel, protocol.slice_distance), generator)
+        # Of a voxel that is brighter than its tissue, water and fat are so alike.
+        water = np.divide(water * uneven, both, out=np.zeros_like(both), where=both > 0)
+        fat = uneven - water
     fat = unevenly_suppressed(fat, protocol.sequence.fat_left, generator, part)
     image = folded(water + shifted_fat(fat, protocol), margin)
     image = shaded(image, index_to_joint, protocol.shading, generator, part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -89,5 +89,7 @@ def plan_series(
     signals = physical_signals(protocol.sequence, protocol.field, generator)
     if contrast == "random":
         signals = random_signals(generator)
+        # How bright its fat is was drawn already.
+        protocol = replace(protocol, sequence=replace(protocol.sequence, fat_left=1.0))
     name = protocol.name if contrast == "physical" else "random"
     return SeriesPlan(protocol, affine, turned @ np.linalg.inv(joint_centre), signals, name)

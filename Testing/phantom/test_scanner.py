@@ -10,11 +10,12 @@ import pytest
 from OrthoDiffusionLib.anatomy import Plane
 from OrthoDiffusionLib.phantom.artefacts import folded, noisy, shaded, shifted_fat, unevenly_suppressed
 from OrthoDiffusionLib.phantom.canvas import AnatomyCanvas
-from OrthoDiffusionLib.phantom.centres import CENTRES, HELD_OUT, TRAINING
+from OrthoDiffusionLib.phantom.centres import ANYWHERE, CENTRES, HELD_OUT, TRAINING
 from OrthoDiffusionLib.phantom.contrast import SPREAD, physical_signals, random_signals
 from OrthoDiffusionLib.phantom.protocol import PRESETS, draw_protocol
 from OrthoDiffusionLib.phantom.scanner import scan
 from OrthoDiffusionLib.phantom.sequences import Sequence
+from OrthoDiffusionLib.phantom.series_plan import plan_series
 from OrthoDiffusionLib.phantom.texture import textured
 from OrthoDiffusionLib.phantom.tissues import RELAXATION, Relaxation, Tissue, relaxation
 from OrthoDiffusionLib.volumes.windows import WINDOW_SLICES
@@ -140,13 +141,13 @@ def test_random_signals_differ_each_time_and_physical_ones_only_a_little() -> No
     sequence = Sequence("spin echo", 3000, 35, fat_left=0.1)
     physical = np.stack([physical_signals(sequence, 3.0, generator)[0] for _ in range(20)])
     drawn = np.stack([random_signals(generator) for _ in range(20)])
-    random, spread = drawn[:, 0], drawn[:, 2]
+    random, spread = drawn[:, 0] + drawn[:, 1], drawn[:, 2]
     muscle = Tissue.MUSCLE
     assert physical[:, muscle].std() < 0.15 * physical[:, muscle].mean()
     assert random[:, muscle].std() > 0.15
     assert 0 <= random.min() <= random.max() <= 1
     assert 0.1 < spread.max() <= SPREAD
-    assert spread[:, muscle].std() > 0.02 and (spread <= random / 2).all()
+    assert spread[:, muscle].std() > 0.02 and (spread <= random / 2 + 1e-6).all()
 
 
 def test_textures_are_those_of_the_tissues_and_thick_slices_keep_them() -> None:
@@ -181,6 +182,49 @@ def test_textures_are_those_of_the_tissues_and_thick_slices_keep_them() -> None:
     fat, muscle = (part.std() / part.mean() for part in (image[:36], image[45:]))
     # A spread of 0.26 of the mean, which the scan's own point spread halves at most.
     assert fat > 0.13 and fat > 1.5 * muscle
+
+
+def test_fat_is_misplaced_in_contrasts_of_chance_and_water_is_not() -> None:
+    """A block of half fat and half muscle, as bright as each other: a gap at one end of the fat, muscle over the other.
+
+    Without the shift it is even.
+    """
+    canvas = AnatomyCanvas((-30, -30, -30), (30, 30, 30))
+    canvas.tissue[:] = Tissue.MUSCLE
+    canvas.tissue[: canvas.tissue.shape[0] // 2] = Tissue.FAT
+    signals = random_signals(np.random.default_rng(0))
+    assert signals[0, Tissue.FAT] == 0 < signals[1, Tissue.FAT]
+    assert signals[1, Tissue.MUSCLE] == 0 < signals[0, Tissue.MUSCLE]
+    signals[0, Tissue.MUSCLE] = signals[1, Tissue.FAT] = 0.5
+    signals[2] = 0
+    protocol = dataclasses.replace(
+        draw_protocol(Plane.AXIAL, ANYWHERE, np.random.default_rng(0)),
+        pixel=(0.6, 0.6), pixels=(81, 81), slices=4, slice_distance=4.5, slice_thickness=4.0, shading=0.0,
+        sharpening=0.0, ghosts=0.0, fold=0.0, signal_to_noise=1e6, read_axis=0, fat_shift=2.0,
+        sequence=Sequence("spin echo", 3000, 30),
+    )  # fmt: skip
+    affine = np.diag([0.6, 0.6, 4.5, 1.0])
+    affine[:3, 3] = (-24, -24, -9)
+    grey = {}
+    for shift in (0.0, 2.0, -2.0):
+        shifted = dataclasses.replace(protocol, fat_shift=shift)
+        image, _ = scan(canvas, affine, np.eye(4), shifted, signals, np.random.default_rng(0))
+        # Fat ends at pixel 39 or 40.
+        grey[shift] = image[37:43].mean(axis=(1, 2)) / image[50:60].mean()
+    assert np.abs(grey[0.0] - 1).max() < 0.1
+    assert grey[2.0].max() > 1.5 and grey[2.0].min() > 0.9
+    assert grey[-2.0].min() < 0.5 and grey[-2.0].max() < 1.1
+
+
+def test_contrasts_of_chance_shift_their_fat_and_suppress_none() -> None:
+    """What is drawn for its tissues is what is scanned, whatever the sequence would have left of it."""
+    plans = [
+        plan_series("knee", "right", Plane.SAGITTAL, ANYWHERE, "random", np.eye(4), np.random.default_rng(seed))
+        for seed in range(40)
+    ]
+    assert {plan.protocol.sequence.fat_left for plan in plans} == {1.0}
+    shifts = [abs(plan.protocol.fat_shift) for plan in plans]
+    assert min(shifts) < 1 and max(shifts) > 2
 
 
 def test_the_held_out_centre_is_not_among_those_for_training() -> None:
