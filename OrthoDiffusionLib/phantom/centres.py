@@ -195,7 +195,8 @@ bandwidth, and the echo times of its fluid-sensitive series: some as early as th
 than any. Sagittal T1 and coronal PD, usual in hospitals, are in no such centre. Its noisiest series are noisier than
 theirs, and its widest gaps wider. Each study has an axial series, and most have all three, in which fluid is bright and
 fat is suppressed. Field, pixels, slices' distance, shading, edges and grey values are as elsewhere: those are an exam's
-choice rather than a scanner's, and `evaluate --contrast random` draws them all.
+choice rather than a scanner's, and `evaluate --contrast random` draws them all. In scans of random contrast, which
+training has too, suppression and bandwidth reach as far as here, on tissues that look like no sequence's.
 """
 
 TRAINING = tuple(key for key in CENTRES if key != HELD_OUT)
