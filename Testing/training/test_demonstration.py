@@ -12,7 +12,8 @@ from OrthoDiffusionLib.training import demonstration
 from OrthoDiffusionLib.training.configurations import load_settings
 from OrthoDiffusionLib.training.exporting import BundleCard
 
-STAGES = (demonstration.MASK_SEEDS, demonstration.REFINEMENT_SEEDS, demonstration.DIAGNOSIS_SEEDS)
+OUTLINES = tuple(outlines.seeds for outlines in demonstration.OUTLINES)
+STAGES = (demonstration.MASK_SEEDS, *OUTLINES, demonstration.DIAGNOSIS_SEEDS)
 
 
 def test_no_stage_learns_from_phantoms_of_another() -> None:
